@@ -1,0 +1,389 @@
+//! The entry point: tables, views, functions, and how text becomes plans.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::TableReference;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::{AggregateUDF, DdlStatement, LogicalPlan, ScalarUDF};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement as SqlStatement;
+use fyke_functions::windows::window_functions;
+use fyke_types::{
+    Clock, Connector, Error, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
+};
+
+use crate::batch::{rewrite_group_by, rewrite_select_lists};
+use crate::check::check_windows;
+use crate::errors::{planning_error, running_error};
+use crate::frame::DataFrame;
+use crate::provider::Provider;
+use crate::reader::ReadBuilder;
+use crate::script::{Script, StatementKind, put_once};
+use crate::table::{FykeTable, TableSettings};
+
+/// Settings of a context.
+#[derive(Debug)]
+pub struct ContextBuilder {
+    connectors: Vec<Arc<dyn Connector>>,
+    clock: Arc<dyn Clock>,
+    decode_threads: usize,
+    partitions: usize,
+}
+
+impl ContextBuilder {
+    /// The ways in and out that tables may name.
+    #[must_use]
+    pub fn connectors(mut self, connectors: Vec<Arc<dyn Connector>>) -> Self {
+        self.connectors = connectors;
+        self
+    }
+
+    /// The wall clock (default: the machine's).
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Threads that decode beside the driver's (default 1).
+    #[must_use]
+    pub fn decode_threads(mut self, threads: usize) -> Self {
+        self.decode_threads = threads;
+        self
+    }
+
+    /// Partitions of a batch plan (default 2).
+    #[must_use]
+    pub fn partitions(mut self, partitions: usize) -> Self {
+        self.partitions = partitions.max(1);
+        self
+    }
+
+    /// The context.
+    pub fn build(self) -> Context {
+        let mut config = SessionConfig::new().with_target_partitions(self.partitions).with_information_schema(true);
+        let sql = &mut config.options_mut().sql_parser;
+        sql.collect_spans = true;
+        // plain Utf8 is as fast and retains no input blocks
+        sql.map_string_types_to_utf8view = false;
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let session = SessionContext::new_with_state(state);
+        let context = Context {
+            inner: Arc::new(Inner {
+                session,
+                connectors: self.connectors,
+                clock: self.clock,
+                decode_threads: self.decode_threads,
+                tables: Mutex::default(),
+            }),
+        };
+        for function in window_functions().into_iter().chain(fyke_functions::scalar_functions()) {
+            context.register_function(function);
+        }
+        for function in fyke_functions::aggregate_functions() {
+            context.register_aggregate(function);
+        }
+        context
+    }
+}
+
+struct Inner {
+    session: SessionContext,
+    connectors: Vec<Arc<dyn Connector>>,
+    clock: Arc<dyn Clock>,
+    decode_threads: usize,
+    tables: Mutex<BTreeMap<String, Arc<Provider>>>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+/// Tables, views and functions under their names. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct Context {
+    inner: Arc<Inner>,
+}
+
+impl Context {
+    /// A context's settings with their defaults.
+    pub fn builder() -> ContextBuilder {
+        ContextBuilder { connectors: Vec::new(), clock: Arc::new(SystemClock), decode_threads: 1, partitions: 2 }
+    }
+
+    /// Reads a table as batch.
+    pub fn read(&self) -> ReadBuilder {
+        ReadBuilder::new(self.clone(), false)
+    }
+
+    /// Reads a table as a stream: the same methods, live.
+    pub fn read_stream(&self) -> ReadBuilder {
+        ReadBuilder::new(self.clone(), true)
+    }
+
+    /// A query over the tables and views of this context. DDL is carried out and gives no rows.
+    ///
+    /// # Errors
+    /// `Usage` with the place of the mistake.
+    pub async fn sql(&self, text: &str) -> Result<DataFrame> {
+        let script = Script::parse(text, "<sql>", &BTreeMap::new())?;
+        let mut frame = None;
+        for statement in &script.statements {
+            match &statement.kind {
+                StatementKind::Define(define) => self.define(define.clone(), &script.file, &statement.place).await?,
+                StatementKind::Select(query) => {
+                    let plan = self.plan(query.clone(), &script.file, Some(&statement.place)).await?;
+                    frame = Some(DataFrame::new(self.clone(), plan));
+                }
+                _ => {
+                    return Err(Error::usage("sql() takes DDL and one query")
+                        .hint("run COPY and INSERT as a script")
+                        .at(statement.place.clone()));
+                }
+            }
+        }
+        match frame {
+            Some(frame) => Ok(frame),
+            None => Ok(DataFrame::empty(self.clone())),
+        }
+    }
+
+    /// A table or view by name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn table(&self, name: &str) -> Result<DataFrame> {
+        let frame = self.inner.session.table(name).await.map_err(|error| planning_error(error, "<table>", None))?;
+        Ok(DataFrame::new(self.clone(), frame.logical_plan().clone()))
+    }
+
+    /// Makes rows of `source` a table.
+    ///
+    /// # Errors
+    /// For settings that name no column.
+    pub fn register_source(&self, name: &str, source: Arc<dyn Source>, settings: TableSettings, unbounded: bool) -> Result<()> {
+        let table = FykeTable::over(name, source, settings, unbounded, Arc::new(NoConnector))?;
+        self.register_table(name, table)
+    }
+
+    /// Makes a function known to SQL.
+    pub fn register_function(&self, function: ScalarUDF) {
+        self.inner.session.register_udf(function);
+    }
+
+    /// Makes an aggregate known to SQL.
+    pub fn register_aggregate(&self, function: AggregateUDF) {
+        self.inner.session.register_udaf(function);
+    }
+
+    /// The wall clock.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.inner.clock)
+    }
+
+    pub(crate) fn decode_threads(&self) -> usize {
+        self.inner.decode_threads
+    }
+
+    pub(crate) fn state(&self) -> SessionState {
+        self.inner.session.state()
+    }
+
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.inner.session
+    }
+
+    /// The table of that name, if it is ours.
+    pub(crate) fn provider(&self, name: &str) -> Option<Arc<Provider>> {
+        self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    pub(crate) fn providers(&self) -> Vec<Arc<Provider>> {
+        self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn register_table(&self, name: &str, table: FykeTable) -> Result<()> {
+        let provider = Arc::new(Provider::new(Arc::new(table), self.clock(), self.decode_threads())?);
+        self.inner.session.deregister_table(name).map_err(running_error)?;
+        self.inner.session.register_table(name, Arc::clone(&provider) as _).map_err(running_error)?;
+        self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), provider);
+        Ok(())
+    }
+
+    pub(crate) fn connector(&self, format: &str) -> Result<Arc<dyn Connector>> {
+        let known = || -> Vec<&str> { self.inner.connectors.iter().flat_map(|c| c.formats()).copied().collect() };
+        self.inner.connectors.iter().find(|c| c.formats().contains(&format)).cloned().ok_or_else(|| {
+            Error::usage(format!("no connector answers to format '{format}'")).hint(format!("known: {}", known().join(", ")))
+        })
+    }
+
+    /// A table from its declaration.
+    pub(crate) fn declare(&self, mut spec: TableSpec, unbounded: bool) -> Result<FykeTable> {
+        let settings = TableSettings::take(&spec.name, &mut spec.options)?;
+        let connector = self.connector(&spec.format)?;
+        FykeTable::new(spec, settings, unbounded, connector)
+    }
+
+    /// A sink; the format may follow from the location's extension.
+    pub(crate) fn sink(
+        &self,
+        format: Option<&str>,
+        location: &str,
+        schema: SchemaRef,
+        options: BTreeMap<String, String>,
+        mode: SinkMode,
+    ) -> Result<Box<dyn Sink>> {
+        let format = match format {
+            Some(format) => format.to_uppercase(),
+            None => format_of(location)?,
+        };
+        let spec = SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options };
+        self.connector(&format)?.sink(&spec)
+    }
+
+    /// A sink into a declared table.
+    pub(crate) fn table_sink(&self, name: &str, schema: &SchemaRef, mode: SinkMode) -> Result<Box<dyn Sink>> {
+        let Some(provider) = self.provider(name) else {
+            return Err(Error::usage(format!("'{name}' is no table that can be written to"))
+                .hint(format!("CREATE EXTERNAL TABLE {name} (…) STORED AS PARQUET LOCATION '…'")));
+        };
+        let table = &provider.table;
+        if let Some(declared) = &table.spec.schema {
+            same_columns(name, declared, schema)?;
+        }
+        let spec = SinkSpec {
+            format: table.spec.format.clone(),
+            location: table.spec.location.clone(),
+            schema: Arc::clone(schema),
+            mode,
+            options: table.spec.options.clone(),
+        };
+        table.connector().sink(&spec)
+    }
+
+    /// Carries out DDL and SET.
+    pub(crate) async fn define(&self, statement: SqlStatement, file: &str, place: &Place) -> Result<()> {
+        let plan = match self.state().statement_to_plan(statement).await {
+            Ok(plan) => plan,
+            Err(error) => return Err(planning_error(error, file, Some(place))),
+        };
+        if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = &plan {
+            let name = command.name.table().to_owned();
+            if !command.or_replace && self.provider(&name).is_some() {
+                if command.if_not_exists {
+                    return Ok(());
+                }
+                return Err(Error::usage(format!("table '{name}' exists already")).at(place.clone()));
+            }
+            let table = external_table(self, command).map_err(|error| error.at(place.clone()))?;
+            return self.register_table(&name, table).map_err(|error| error.at(place.clone()));
+        }
+        if let LogicalPlan::Dml(_) | LogicalPlan::Copy(_) = &plan {
+            return Err(Error::unsupported(plan.display().to_string()).at(place.clone()));
+        }
+        self.inner.session.execute_logical_plan(plan).await.map_err(|error| planning_error(error, file, Some(place)))?;
+        Ok(())
+    }
+
+    /// The plan of a query.
+    pub(crate) async fn plan(&self, query: SqlStatement, file: &str, place: Option<&Place>) -> Result<LogicalPlan> {
+        self.state().statement_to_plan(query).await.map_err(|error| planning_error(error, file, place))
+    }
+
+    /// A plan with types settled and windows checked: where both executions begin.
+    pub(crate) fn analyse(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let state = self.state();
+        let options = state.config_options();
+        let plan = state
+            .analyzer()
+            .execute_and_check(plan, options, |_, _| {})
+            .map_err(|error| planning_error(error, "<sql>", None))?;
+        check_windows(&plan)?;
+        Ok(plan)
+    }
+
+    /// A plan that DataFusion runs as batch.
+    pub(crate) fn batch_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        let plan = self.analyse(plan)?;
+        let plan = rewrite_select_lists(plan).map_err(running_error)?;
+        rewrite_group_by(plan).map_err(running_error)
+    }
+
+    /// Forgets a table or view.
+    ///
+    /// # Errors
+    /// When the catalog refuses.
+    pub fn drop_table(&self, name: &str) -> Result<()> {
+        self.inner.session.deregister_table(TableReference::bare(name)).map_err(running_error)?;
+        self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+}
+
+fn external_table(context: &Context, command: &datafusion::logical_expr::CreateExternalTable) -> Result<FykeTable> {
+    let [location] = command.locations.as_slice() else {
+        return Err(Error::usage("a table has one LOCATION").hint("use a glob or a folder for several files"));
+    };
+    if !command.table_partition_cols.is_empty() {
+        return Err(Error::unsupported("PARTITIONED BY is not supported yet"));
+    }
+    let mut options = BTreeMap::new();
+    for (key, value) in &command.options {
+        put_once(&mut options, key, value.clone())?;
+    }
+    let declared = !command.schema.fields().is_empty();
+    let spec = TableSpec {
+        name: command.name.table().to_owned(),
+        format: command.file_type.to_uppercase(),
+        location: location.clone(),
+        schema: declared.then(|| Arc::new(command.schema.as_arrow().clone())),
+        options,
+    };
+    context.declare(spec, command.unbounded)
+}
+
+fn format_of(location: &str) -> Result<String> {
+    match location.rsplit_once('.').map(|(_, extension)| extension.to_lowercase()).as_deref() {
+        Some("parquet") => Ok("PARQUET".to_owned()),
+        Some("json" | "jsonl" | "ndjson") => Ok("JSON".to_owned()),
+        Some("csv") => Ok("CSV".to_owned()),
+        _ => Err(Error::usage(format!("the format of '{location}' is unknown")).hint("name it: STORED AS PARQUET")),
+    }
+}
+
+fn same_columns(table: &str, declared: &SchemaRef, given: &SchemaRef) -> Result<()> {
+    let describe = |schema: &SchemaRef| {
+        let columns: Vec<_> = schema.fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        columns.join(", ")
+    };
+    let same = declared.fields().len() == given.fields().len()
+        && declared.fields().iter().zip(given.fields()).all(|(d, g)| d.data_type() == g.data_type());
+    if same {
+        return Ok(());
+    }
+    Err(Error::usage(format!("the query's columns do not fit table '{table}'"))
+        .detail(format!("the table has ({}), the query gives ({})", describe(declared), describe(given)))
+        .hint("cast and order the columns as the table declares them"))
+}
+
+/// For tables that have no way in or out but their own source.
+#[derive(Debug)]
+struct NoConnector;
+
+impl Connector for NoConnector {
+    fn formats(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn source(&self, spec: &TableSpec) -> Result<Arc<dyn Source>> {
+        Err(Error::internal(format!("table {} has no connector", spec.name)))
+    }
+
+    fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+        Err(Error::unsupported(format!("writing to '{}'", spec.location)))
+    }
+}

@@ -1,0 +1,407 @@
+//! Running scripts: live, once, batch, and both for comparison.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::parser::Statement as SqlStatement;
+use futures::StreamExt;
+use fyke_stream::{Driver, Outlet, Progress, SourceRun, TimeSettings};
+use fyke_types::{
+    Error, Event, Input, InputId, Reader, Result, Rows, Sink, SinkMode, dead_letters_to_batch, dead_schema,
+};
+use serde::Serialize;
+
+use crate::compare::{Comparison, compare_rows};
+use crate::context::Context;
+use crate::errors::running_error;
+use crate::provider::{DeadOut, Provider, read_options};
+use crate::script::{Script, Statement, StatementKind};
+use crate::stream_plan::{SourceFrom, StreamJob, plan_stream};
+
+/// Makes the sink of a bare SELECT.
+pub type SelectSink<'a> = &'a (dyn Fn(&SchemaRef) -> Result<Box<dyn Sink>> + Sync);
+
+/// What a batch run did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct BatchReport {
+    /// By stream table: name, records read, dead letters.
+    pub sources: Vec<(String, u64, u64)>,
+    /// By sink: name, rows.
+    pub sinks: Vec<(String, u64)>,
+}
+
+/// What a run over bounded input did.
+pub type BoundedReport = Progress;
+
+/// What a comparison of both executions found.
+#[derive(Debug, Clone, Serialize)]
+pub struct ParityReport {
+    /// By sink.
+    pub sinks: Vec<(String, Comparison)>,
+    /// The streaming run.
+    pub stream: Progress,
+    /// The batch run.
+    pub batch: BatchReport,
+}
+
+impl ParityReport {
+    /// Whether both gave the same rows, and no row was late.
+    pub fn is_equal(&self) -> bool {
+        self.late() == 0 && self.sinks.iter().all(|(_, found)| found.is_equal())
+    }
+
+    /// Late rows of the streaming run.
+    pub fn late(&self) -> u64 {
+        self.stream.totals().2
+    }
+}
+
+/// A query of a script and where its rows go.
+struct Target {
+    name: String,
+    plan: LogicalPlan,
+    to: To,
+}
+
+enum To {
+    Location { location: String, format: Option<String>, options: BTreeMap<String, String> },
+    Table(String),
+    Print,
+}
+
+impl Context {
+    /// Carries out a script's DDL and EXPLAINs, and gives its queries. `explain` prints.
+    async fn prepare(&self, script: &Script, stream: bool, bounded: bool, explain: &mut dyn FnMut(String)) -> Result<Vec<Target>> {
+        let mut targets = Vec::new();
+        for statement in &script.statements {
+            let file = &script.file;
+            match &statement.kind {
+                StatementKind::Define(define) => self.define(define.clone(), file, &statement.place).await?,
+                StatementKind::Explain(query) => {
+                    let plan = self.plan(query.clone(), file, Some(&statement.place)).await?;
+                    let text = if stream { self.explain_stream(plan, bounded).await } else { self.explain_batch(plan).await };
+                    explain(text.map_err(|error| error.at(statement.place.clone()))?);
+                }
+                _ => targets.extend(self.target(statement, file, targets.len()).await?),
+            }
+        }
+        if targets.is_empty() && !script.statements.iter().any(|s| matches!(s.kind, StatementKind::Explain(_))) {
+            return Err(Error::usage(format!("{} asks for no rows", script.file))
+                .hint("end it with COPY (SELECT …) TO '…', INSERT INTO …, or a bare SELECT"));
+        }
+        Ok(targets)
+    }
+
+    async fn target(&self, statement: &Statement, file: &str, number: usize) -> Result<Option<Target>> {
+        let place = &statement.place;
+        let of = |query: &SqlStatement| query.clone();
+        let (query, name, to) = match &statement.kind {
+            StatementKind::Copy { query, location, format, options } => {
+                let to = To::Location { location: location.clone(), format: format.clone(), options: options.clone() };
+                (of(query), location.clone(), to)
+            }
+            StatementKind::Insert { table, query } => (of(query), table.clone(), To::Table(table.clone())),
+            StatementKind::Select(query) => (of(query), format!("select {}", number + 1), To::Print),
+            _ => return Ok(None),
+        };
+        let plan = self.plan(query, file, Some(place)).await?;
+        let plan = self.analyse(plan).map_err(|error| error.at(place.clone()))?;
+        Ok(Some(Target { name, plan, to }))
+    }
+
+    fn target_sink(&self, target: &Target, mode: SinkMode, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
+        let schema: SchemaRef = Arc::new(target.plan.schema().as_arrow().clone());
+        match &target.to {
+            To::Location { location, format, options } => {
+                self.sink(format.as_deref(), location, schema, options.clone(), mode)
+            }
+            To::Table(table) => self.table_sink(table, &schema, mode),
+            To::Print => select(&schema),
+        }
+    }
+
+    /// A driver for a script: `follow` goes on until it is told to stop, else it runs over what exists now.
+    ///
+    /// # Errors
+    /// Planning errors with their place, and what sources and sinks say when they are opened.
+    pub async fn stream_script(
+        &self,
+        script: &Script,
+        follow: bool,
+        mode: SinkMode,
+        select: SelectSink<'_>,
+        explain: &mut dyn FnMut(String),
+    ) -> Result<Driver> {
+        let targets = self.prepare(script, true, !follow, explain).await?;
+        let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let job = plan_stream(plans, &self.state(), !follow).await?;
+        let mut sinks = Vec::with_capacity(targets.len());
+        for target in &targets {
+            sinks.push((target.name.clone(), self.target_sink(target, mode, select)?));
+        }
+        self.driver(job, sinks, follow, mode, true)
+    }
+
+    /// A driver of one plan into one sink.
+    pub(crate) async fn stream_plan(&self, plan: LogicalPlan, name: &str, sink: Box<dyn Sink>, follow: bool) -> Result<Driver> {
+        let plan = self.analyse(plan)?;
+        let job = plan_stream(vec![(name.to_owned(), plan)], &self.state(), !follow).await?;
+        self.driver(job, vec![(name.to_owned(), sink)], follow, SinkMode::Append, true)
+    }
+
+    fn driver(
+        &self,
+        job: StreamJob,
+        sinks: Vec<(String, Box<dyn Sink>)>,
+        follow: bool,
+        mode: SinkMode,
+        side_outputs: bool,
+    ) -> Result<Driver> {
+        let mut sources = Vec::with_capacity(job.sources.len());
+        for source in job.sources {
+            sources.push(match source.from {
+                SourceFrom::Rows(schema, rows) => SourceRun {
+                    name: "static rows".to_owned(),
+                    reader: Box::new(StaticReader::new(schema, rows)),
+                    settings: TimeSettings::default(),
+                    per_customer: false,
+                    dead_to: None,
+                    late_to: None,
+                },
+                SourceFrom::Table(table, columns) => {
+                    let all = columns.len() == table.schema()?.fields().len();
+                    let projection = (!all).then_some(columns);
+                    let options = read_options(&table, projection, follow, self.decode_threads(), self.clock());
+                    let to = |name: &Option<String>, schema: &SchemaRef| -> Result<Option<Box<dyn Sink>>> {
+                        match name.as_ref().filter(|_| side_outputs) {
+                            Some(name) => self.table_sink(name, schema, mode).map(Some),
+                            None => Ok(None),
+                        }
+                    };
+                    SourceRun {
+                        name: table.spec.name.clone(),
+                        dead_to: to(&table.settings.dead_to, &dead_schema())?,
+                        late_to: to(&table.settings.late_to, &table.schema()?)?,
+                        reader: table.source()?.open(&options)?,
+                        settings: table.settings.time.clone(),
+                        per_customer: job.per_customer,
+                    }
+                }
+            });
+        }
+        let outlets = sinks
+            .into_iter()
+            .zip(job.outputs)
+            .map(|((name, sink), rows)| Outlet { name, rows, sink })
+            .collect();
+        Ok(Driver::new(job.graph, sources, outlets, self.clock(), follow))
+    }
+
+    /// Runs a script as batch.
+    ///
+    /// # Errors
+    /// Planning errors with their place, and what sources and sinks say.
+    pub async fn batch_script(
+        &self,
+        script: &Script,
+        mode: SinkMode,
+        select: SelectSink<'_>,
+        explain: &mut dyn FnMut(String),
+    ) -> Result<BatchReport> {
+        let targets = self.prepare(script, false, true, explain).await?;
+        let dead = self.reset_counters(mode, true)?;
+        let mut report = BatchReport::default();
+        for target in &targets {
+            let mut sink = self.target_sink(target, mode, select)?;
+            let rows = self.batch_into(target.plan.clone(), sink.as_mut()).await?;
+            sink.finish()?;
+            report.sinks.push((target.name.clone(), rows));
+        }
+        for sink in dead {
+            sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
+        }
+        report.sources = self.counters();
+        Ok(report)
+    }
+
+    /// Runs a plan as batch into a sink; returns the number of rows.
+    pub(crate) async fn batch_into(&self, plan: LogicalPlan, sink: &mut dyn Sink) -> Result<u64> {
+        let plan = self.batch_plan(plan)?;
+        let state = self.state();
+        let plan = state.create_physical_plan(&plan).await.map_err(running_error)?;
+        let mut stream = execute_stream(plan, self.session().task_ctx()).map_err(running_error)?;
+        let mut rows = 0;
+        while let Some(batch) = stream.next().await {
+            let batch = batch.map_err(running_error)?;
+            rows += batch.num_rows() as u64;
+            sink.write(&batch)?;
+        }
+        Ok(rows)
+    }
+
+    fn counters(&self) -> Vec<(String, u64, u64)> {
+        let of = |provider: &Arc<Provider>| {
+            let counters = &provider.counters;
+            (provider.table.spec.name.clone(), counters.read.load(Ordering::SeqCst), counters.dead.load(Ordering::SeqCst))
+        };
+        self.providers().iter().map(of).filter(|(_, read, _)| *read > 0).collect()
+    }
+
+    /// Fresh counters for a batch run; gives the sinks of dead letters.
+    fn reset_counters(&self, mode: SinkMode, side_outputs: bool) -> Result<Vec<Arc<Mutex<Box<dyn Sink>>>>> {
+        let mut sinks = Vec::new();
+        for provider in self.providers() {
+            let to = provider.table.settings.dead_to.as_ref().filter(|_| side_outputs && provider.table.unbounded);
+            let Some(to) = to else {
+                provider.counters.reset(None);
+                continue;
+            };
+            let sink = Arc::new(Mutex::new(self.table_sink(to, &dead_schema(), mode)?));
+            sinks.push(Arc::clone(&sink));
+            let out: DeadOut = Arc::new(move |input: &Input, letters| {
+                let batch = dead_letters_to_batch(&input.name, &input.customer, letters)?;
+                sink.lock().unwrap_or_else(PoisonError::into_inner).write(&batch)
+            });
+            provider.counters.reset(Some(out));
+        }
+        Ok(sinks)
+    }
+
+    /// Runs a script in both executions, writes to no sink, and compares.
+    ///
+    /// # Errors
+    /// As the two runs.
+    pub async fn parity_script(&self, script: &Script) -> Result<ParityReport> {
+        let targets = self.prepare(script, true, true, &mut |_| {}).await?;
+        self.reset_counters(SinkMode::Append, false)?;
+        let mut batch = Vec::with_capacity(targets.len());
+        let mut report = BatchReport::default();
+        for target in &targets {
+            let rows = Keep::default();
+            let count = self.batch_into(target.plan.clone(), &mut rows.clone()).await?;
+            report.sinks.push((target.name.clone(), count));
+            batch.push(rows.take());
+        }
+        report.sources = self.counters();
+        let (progress, stream) = self.stream_targets(&targets).await?;
+        let mut sinks = Vec::with_capacity(targets.len());
+        for ((target, batch), stream) in targets.iter().zip(batch).zip(stream) {
+            let schema: SchemaRef = Arc::new(target.plan.schema().as_arrow().clone());
+            sinks.push((target.name.clone(), compare_rows(&schema, &batch, &stream)?));
+        }
+        Ok(ParityReport { sinks, stream: progress, batch: report })
+    }
+
+    async fn stream_targets(&self, targets: &[Target]) -> Result<(Progress, Vec<Vec<RecordBatch>>)> {
+        let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let job = plan_stream(plans, &self.state(), true).await?;
+        let kept: Vec<Keep> = targets.iter().map(|_| Keep::default()).collect();
+        let sinks = targets.iter().zip(&kept).map(|(target, keep)| (target.name.clone(), Box::new(keep.clone()) as _));
+        let driver = self.driver(job, sinks.collect(), false, SinkMode::Append, false)?;
+        let progress = tokio::task::spawn_blocking(move || driver.run()).await.map_err(|error| {
+            Error::internal("the run was cut short").detail(error)
+        })??;
+        Ok((progress, kept.iter().map(Keep::take).collect()))
+    }
+
+    /// Rows of a plan, executed as batch.
+    pub(crate) async fn collect_batch(&self, plan: LogicalPlan) -> Result<Vec<RecordBatch>> {
+        let rows = Keep::default();
+        self.batch_into(plan, &mut rows.clone()).await?;
+        Ok(rows.take())
+    }
+
+    /// Rows of a plan, executed as a stream over bounded input.
+    pub(crate) async fn collect_stream(&self, plan: LogicalPlan) -> Result<(Progress, Vec<RecordBatch>)> {
+        let rows = Keep::default();
+        let driver = self.stream_plan(plan, "collect", Box::new(rows.clone()), false).await?;
+        let progress = tokio::task::spawn_blocking(move || driver.run()).await.map_err(|error| {
+            Error::internal("the run was cut short").detail(error)
+        })??;
+        Ok((progress, rows.take()))
+    }
+
+    /// The streaming plan in words.
+    pub(crate) async fn explain_stream(&self, plan: LogicalPlan, bounded: bool) -> Result<String> {
+        let plan = self.analyse(plan)?;
+        let job = plan_stream(vec![("rows".to_owned(), plan)], &self.state(), bounded).await?;
+        let names: Vec<String> = job
+            .sources
+            .iter()
+            .enumerate()
+            .map(|(number, source)| match &source.from {
+                SourceFrom::Table(table, columns) => {
+                    let time = &table.settings.time;
+                    let event_time = time.event_time.as_deref().unwrap_or("none");
+                    let name = &table.spec.name;
+                    let lateness = time.lateness;
+                    let columns = columns.len();
+                    format!("source {number}: table {name}, {columns} columns, event time {event_time}, lateness {lateness} µs")
+                }
+                SourceFrom::Rows(_, _) => format!("source {number}: static rows"),
+            })
+            .collect();
+        Ok(format!("{}\n{}", names.join("\n"), job.graph.describe()))
+    }
+
+    /// The batch plan in words.
+    pub(crate) async fn explain_batch(&self, plan: LogicalPlan) -> Result<String> {
+        let plan = self.batch_plan(plan)?;
+        let plan = self.state().optimize(&plan).map_err(running_error)?;
+        Ok(plan.display_indent().to_string())
+    }
+}
+
+/// A sink that keeps its rows in memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Keep(Arc<Mutex<Vec<RecordBatch>>>);
+
+impl Keep {
+    pub(crate) fn take(&self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn rows(&self) -> Vec<RecordBatch> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Sink for Keep {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch.clone());
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows that are known already, as a source.
+struct StaticReader {
+    events: std::collections::VecDeque<Event>,
+}
+
+impl StaticReader {
+    fn new(_: SchemaRef, rows: Vec<RecordBatch>) -> Self {
+        let input = Input { id: InputId(0), name: "static rows".into(), customer: "".into() };
+        let mut events = std::collections::VecDeque::from([Event::Opened(input)]);
+        for batch in rows {
+            let read = batch.num_rows() as u64;
+            events.push_back(Event::Rows(Rows { input: InputId(0), batch, dead: Vec::new(), read, position: 0 }));
+        }
+        Self { events }
+    }
+}
+
+impl Reader for StaticReader {
+    fn next(&mut self, _: Duration) -> Result<Event> {
+        Ok(self.events.pop_front().unwrap_or(Event::End))
+    }
+}

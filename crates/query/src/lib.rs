@@ -1,0 +1,31 @@
+//! What does this SQL or DataFrame mean?
+//!
+//! The context, tables and their settings, scripts, the batch rewrite, stream planning, and the comparison of both
+//! executions. It knows connectors only by their promise, and no feature or model by name.
+
+mod batch;
+mod check;
+mod compare;
+mod context;
+mod errors;
+mod frame;
+mod job;
+mod parameters;
+mod provider;
+mod reader;
+mod script;
+mod stream_plan;
+mod table;
+mod writer;
+
+pub use fyke_functions::{FunctionDoc, reference as function_reference};
+pub use fyke_stream::{Driver, Progress, SinkProgress, SourceProgress, StopSignal};
+
+pub use compare::{Comparison, compare_rows};
+pub use context::{Context, ContextBuilder};
+pub use frame::{DataFrame, IntoExpr, JoinType};
+pub use job::{BatchReport, BoundedReport, ParityReport, SelectSink};
+pub use reader::ReadBuilder;
+pub use script::{Script, Statement, StatementKind};
+pub use table::{TableSettings, TIME_SETTINGS};
+pub use writer::{OutputMode, StreamWriter, StreamingQuery, Trigger, Writer};

@@ -1,0 +1,22 @@
+//! From logical plans to a graph of operators.
+//!
+//! Order matters: equal subqueries are shared *before* columns are pruned, and no rule that moves filters or splits
+//! aggregates runs at all, since upstream's rules do not know that windows close.
+
+mod aggregate;
+mod build;
+mod facts;
+mod join;
+mod leaf;
+mod rules;
+mod share;
+
+pub use build::{StreamJob, plan_stream};
+pub use build::SourceFrom;
+
+use datafusion::logical_expr::LogicalPlan;
+
+/// Whether a node reads a stream table.
+pub fn reads_stream(node: &LogicalPlan) -> bool {
+    build::stream_table(node).is_some()
+}

@@ -1,0 +1,131 @@
+//! Invariant 1: batch and stream give equal multisets of rows, whatever the order of arrival inside the lateness, the
+//! size of batches and the split into inputs.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use fyke_query::Script;
+use proptest::prelude::*;
+use support::{Row, SECOND, batch, context};
+
+/// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
+const PIPELINES: &[(&str, &str)] = &[
+    ("tumble", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c, sum(n) AS s, avg(x) AS m, max(x) AS hi FROM requests GROUP BY w, host"),
+    ("tumble without keys", "SELECT tumble(time, INTERVAL '{b} seconds', INTERVAL '1 second') AS w, count(n) AS c, stddev(x) AS d FROM requests GROUP BY w"),
+    ("hop", "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, addr"),
+    ("hop by an odd slide", "SELECT hop(time, INTERVAL '7 seconds', INTERVAL '3 seconds') AS w, count(*) AS c FROM requests GROUP BY w"),
+    ("cumulate", "SELECT cumulate(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, count(*) AS c, count(DISTINCT addr) AS u FROM requests GROUP BY w, host"),
+    ("session", "SELECT session(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, sum(n) AS s, avg(x) AS m, count(DISTINCT n) AS u FROM requests GROUP BY w, host, addr"),
+    ("session without keys", "SELECT session(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests GROUP BY w"),
+    ("aggregation of an aggregation", "SELECT w, host, avg(c) AS mean, count(*) AS clients FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY w, host"),
+    ("coarser window of a window", "SELECT tumble(w, INTERVAL '{b} seconds') AS v, host, sum(c) AS c, max(c) AS peak FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host"),
+    ("sessions of windows", "SELECT session(w, INTERVAL '{b} seconds') AS v, host, addr, sum(c) AS c, count(*) AS k FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host, addr"),
+    ("windows of sessions", "SELECT tumble(s, INTERVAL '{b} seconds') AS v, avg(c) AS m, count(*) AS k FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY v"),
+    ("aggregation by a session from below", "SELECT s, count(*) AS k, sum(c) AS c FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY s"),
+    ("each against the average", "WITH c AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, host, addr), g AS (SELECT w, host, avg(c) AS mean, stddev(c) AS sd, count(*) AS k FROM c GROUP BY w, host) SELECT c.w, c.host, c.addr, c.c / g.mean AS ratio, g.sd, g.k FROM c JOIN g ON c.w = g.w AND c.host = g.host"),
+    ("left join on start", "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n > 5 GROUP BY w, host) SELECT a.w, a.host, a.c, b.s FROM a LEFT JOIN b ON a.w['start'] = b.w['start'] AND a.host = b.host"),
+    ("full join", "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 3 GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n < 6 GROUP BY w, host) SELECT a.w AS aw, b.w AS bw, a.host AS ah, b.host AS bh, a.c, b.s FROM a FULL JOIN b ON a.w = b.w AND a.host = b.host"),
+    ("filter on a window's member", "SELECT * FROM (SELECT session(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host) WHERE w['end'] > TIMESTAMP '1970-01-01T00:00:40' AND host = 'a' AND c > 1"),
+    ("top of a window", "SELECT * FROM (SELECT w, host, addr, c, row_number() OVER (PARTITION BY w, host ORDER BY c DESC, addr) AS r FROM (SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr)) WHERE r <= 2"),
+    ("union", "SELECT w, host, sum(c) AS c FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 5 GROUP BY w, host UNION ALL SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n <= 5 GROUP BY w, host) GROUP BY w, host"),
+    ("distinct in a window", "SELECT DISTINCT tumble(time, INTERVAL '{b} seconds') AS w, host, addr FROM requests"),
+    ("hop in a select list", "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, n FROM requests WHERE n > 7"),
+    ("sketches", "SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, approx_percentile(x, 0.9) AS p, approx_unique(addr) AS u, gap_cv(time) AS g, entropy_of(addr) AS e FROM requests GROUP BY w, host"),
+    ("sketches in sessions", "SELECT session(time, INTERVAL '{a} seconds') AS w, host, approx_percentile(x, 0.5) AS p, unique(addr) AS u, gap_mean(time) AS g, coefficient_of_variation(x) AS cv FROM requests GROUP BY w, host"),
+    ("filtered aggregates", "SELECT tumble(time, INTERVAL '{b} seconds') AS w, count(*) FILTER (WHERE n > 5) AS c, sum(x) FILTER (WHERE host = 'a') AS s FROM requests GROUP BY w"),
+    ("stateless", "SELECT time, upper(host) AS h, n * 2 AS d FROM requests WHERE x < 0.5"),
+    ("no window at all", "SELECT host, count(*) AS c, sum(x) AS s FROM requests GROUP BY host"),
+    ("no key at all", "SELECT count(*) AS c, max(x) AS m FROM requests WHERE n > 100"),
+    ("join without window", "SELECT a.addr, a.n, b.x FROM requests a JOIN requests b ON a.addr = b.addr AND a.n = b.n WHERE a.n > 7"),
+    ("static table", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, t.name, count(*) AS c FROM requests LEFT JOIN (VALUES ('a', 'alpha'), ('b', 'beta')) AS t(host, name) ON requests.host = t.host GROUP BY w, t.name"),
+    ("in a static list", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests WHERE addr IN (SELECT a FROM (VALUES ('1'), ('3')) AS t(a)) GROUP BY w"),
+    ("sorted at the end", "SELECT host, addr, n FROM requests ORDER BY n DESC, addr, host, x LIMIT 7"),
+];
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = (0i64..90, 0usize..3, 0usize..5, prop::option::weighted(0.9, 0i64..10), 0.0f64..1.0, 0i64..1_000_000);
+    prop::collection::vec(row, 0..150).prop_map(|rows| {
+        rows.into_iter()
+            .map(|(second, host, addr, n, x, micros)| Row {
+                // bursts: neighbours fall into few seconds, with gaps between
+                time: (second / 7 * 11 + second % 3) * SECOND + micros % 3 * 500_000,
+                host: ["a", "b", "c"][host].to_owned(),
+                addr: addr.to_string(),
+                n,
+                x,
+            })
+            .collect()
+    })
+}
+
+/// Spreads rows over inputs, each in time order but for a disorder below the lateness, and cuts them into batches.
+fn arrange(rows: &[Row], inputs: usize, size: usize, lateness: i64, salt: u64) -> Vec<Vec<datafusion::arrow::array::RecordBatch>> {
+    let mut of_input: Vec<Vec<(i64, Row)>> = vec![Vec::new(); inputs];
+    for (number, row) in rows.iter().enumerate() {
+        let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt);
+        let arrival = row.time + (mixed >> 17) as i64 % lateness.max(1);
+        of_input[(mixed >> 40) as usize % inputs].push((arrival, row.clone()));
+    }
+    of_input
+        .into_iter()
+        .map(|mut rows| {
+            rows.sort_by_key(|(arrival, _)| *arrival);
+            let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+            rows.chunks(size).map(batch).collect()
+        })
+        .collect()
+}
+
+fn check(name: &str, text: &str, inputs: Vec<Vec<datafusion::arrow::array::RecordBatch>>, lateness: i64, customer: Option<&str>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(async {
+        let context = context(inputs, lateness, customer);
+        let script = Script::parse(text, name, &BTreeMap::new()).expect("parses");
+        let report = context.parity_script(&script).await.map_err(|e| format!("{name}: {e}\n{text}"))?;
+        let (read, used, late, dead) = report.stream.totals();
+        let sound = report.is_equal() && read == used + late + dead && report.stream.late_inside == 0;
+        if sound { Ok(()) } else { Err(format!("{name}: {report:#?}\n{text}")) }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parity_holds_for_any_order_split_and_batch_size(
+        rows in rows(),
+        pipeline in 0..PIPELINES.len(),
+        inputs in 1usize..4,
+        size in 1usize..60,
+        a in 1i64..6,
+        times in 1i64..5,
+        lateness in 0i64..6,
+        salt in any::<u64>(),
+        by_host in any::<bool>(),
+    ) {
+        let (name, text) = PIPELINES[pipeline];
+        let text = text.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
+        let lateness = lateness * SECOND;
+        check(name, &text, arrange(&rows, inputs, size, lateness, salt), lateness, by_host.then_some("host")).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// More with `PROPTEST_CASES`.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(150)
+}
+
+#[test]
+fn every_pipeline_is_accepted_once() {
+    let row = |time: i64, host: &str, addr: &str, n: i64| Row { time: time * SECOND, host: host.into(), addr: addr.into(), n: Some(n), x: n as f64 / 10.0 };
+    let rows: Vec<Row> = (0..60).map(|i| row(i * 7 % 50, ["a", "b"][i as usize % 2], &(i % 4).to_string(), i % 10)).collect();
+    let mut failures = Vec::new();
+    for (name, text) in PIPELINES {
+        let text = text.replace("{a}", "2").replace("{b}", "6");
+        for customer in [None, Some("host")] {
+            failures.extend(check(name, &text, arrange(&rows, 2, 9, 3 * SECOND, 7), 3 * SECOND, customer).err());
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}

@@ -1,0 +1,358 @@
+//! The single-threaded driver: pulls rows, feeds the graph, closes epochs, hands results to sinks. The reference for
+//! every other driver. Decoding may use a pool of threads behind the reader.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::{cast, filter_record_batch};
+use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use fyke_types::{
+    Clock, Error, Event, InputId, Micros, Reader, Result, Rows, Sink, WATERMARK_END, WATERMARK_START,
+    dead_letters_to_batch, window,
+};
+use hashbrown::HashMap;
+
+use crate::operators::Collected;
+use crate::state::partition_rows;
+use crate::{
+    Customer, CustomerBy, Customers, Graph, Marks, Progress, SinkProgress, SourceProgress, Tagged, TimeSettings, Tracker,
+};
+
+/// How long a followed source may keep the driver waiting before the epoch closes.
+const EPOCH: Duration = Duration::from_millis(20);
+
+/// Tells a run to stop; it then drains what it has and ends.
+#[derive(Debug, Clone, Default)]
+pub struct StopSignal(Arc<AtomicBool>);
+
+impl StopSignal {
+    /// Asks for the end.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A source in a run.
+pub struct SourceRun {
+    /// The table's name.
+    pub name: String,
+    /// Gives the rows, already projected.
+    pub reader: Box<dyn Reader>,
+    /// Event time and customers.
+    pub settings: TimeSettings,
+    /// Whether some operator follows the customers' own watermarks.
+    pub per_customer: bool,
+    /// Dead letters go here.
+    pub dead_to: Option<Box<dyn Sink>>,
+    /// Late rows go here.
+    pub late_to: Option<Box<dyn Sink>>,
+}
+
+/// Results on their way out.
+pub struct Outlet {
+    /// For progress.
+    pub name: String,
+    /// What the graph has collected.
+    pub rows: Collected,
+    /// Where it goes.
+    pub sink: Box<dyn Sink>,
+}
+
+struct SourceState {
+    run: SourceRun,
+    tracker: Tracker,
+    marks: Marks,
+    /// By input: name, customer's name, customer's number.
+    inputs: HashMap<InputId, (Arc<str>, Arc<str>, Customer), foldhash::fast::FixedState>,
+    progress: SourceProgress,
+    ended: bool,
+}
+
+/// Drives a graph until its sources end or it is told to stop.
+pub struct Driver {
+    graph: Graph,
+    sources: Vec<SourceState>,
+    outlets: Vec<Outlet>,
+    customers: Customers,
+    clock: Arc<dyn Clock>,
+    follow: bool,
+    progress: Progress,
+    published: Arc<Mutex<Progress>>,
+    stop: StopSignal,
+}
+
+impl Driver {
+    /// A driver of `graph`, whose sources are numbered as in `sources`. `follow`: the sources go on when all is read.
+    pub fn new(graph: Graph, sources: Vec<SourceRun>, outlets: Vec<Outlet>, clock: Arc<dyn Clock>, follow: bool) -> Self {
+        let sources: Vec<SourceState> = sources
+            .into_iter()
+            .map(|run| SourceState {
+                tracker: Tracker::new(run.settings.clone(), run.per_customer),
+                marks: Marks::start(),
+                inputs: HashMap::default(),
+                progress: SourceProgress { name: run.name.clone(), ..SourceProgress::default() },
+                ended: false,
+                run,
+            })
+            .collect();
+        let progress = Progress {
+            sources: sources.iter().map(|source| source.progress.clone()).collect(),
+            sinks: outlets.iter().map(|o| SinkProgress { name: o.name.clone(), rows: 0 }).collect(),
+            ..Progress::default()
+        };
+        Self {
+            graph,
+            sources,
+            outlets,
+            customers: Customers::default(),
+            clock,
+            follow,
+            published: Arc::new(Mutex::new(progress.clone())),
+            progress,
+            stop: StopSignal::default(),
+        }
+    }
+
+    /// Tells this run to stop.
+    pub fn stop_signal(&self) -> StopSignal {
+        self.stop.clone()
+    }
+
+    /// The last progress, to be read from elsewhere.
+    pub fn progress_handle(&self) -> Arc<Mutex<Progress>> {
+        Arc::clone(&self.published)
+    }
+
+    /// The plan in words.
+    pub fn describe(&self) -> String {
+        self.graph.describe()
+    }
+
+    /// Runs to the end. Results are published by the sinks only if it succeeds.
+    ///
+    /// # Errors
+    /// What a source, an operator or a sink failed with.
+    pub fn run(mut self) -> Result<Progress> {
+        while !self.stop.is_set() && self.sources.iter().any(|source| !source.ended) {
+            self.step()?;
+        }
+        for source in &mut self.sources {
+            source.tracker.end();
+            source.marks = Marks::end();
+        }
+        self.close_epoch()?;
+        for outlet in &mut self.outlets {
+            outlet.sink.finish()?;
+        }
+        for source in &mut self.sources {
+            for sink in [&mut source.run.dead_to, &mut source.run.late_to].into_iter().flatten() {
+                sink.finish()?;
+            }
+        }
+        self.publish();
+        Ok(self.progress)
+    }
+
+    /// Reads from the source that is furthest behind, and closes an epoch.
+    fn step(&mut self) -> Result<()> {
+        let mut order: Vec<usize> = (0..self.sources.len()).filter(|at| !self.sources[*at].ended).collect();
+        order.sort_by_key(|at| self.sources[*at].tracker.all());
+        let waiting_for = order.len();
+        for (turn, at) in order.into_iter().enumerate() {
+            // only the last one may wait: the others have been found empty
+            let wait = if turn + 1 == waiting_for { EPOCH } else { Duration::ZERO };
+            if self.read(at, wait)? {
+                break;
+            }
+        }
+        self.close_epoch()
+    }
+
+    /// Takes one event with content from a source; false if it has nothing now.
+    fn read(&mut self, at: usize, wait: Duration) -> Result<bool> {
+        loop {
+            let event = self.sources[at].run.reader.next(wait)?;
+            let now = if self.follow { self.clock.now() } else { 0 };
+            let source = &mut self.sources[at];
+            match event {
+                Event::Opened(input) => {
+                    let customer = self.customers.number(&input.customer);
+                    source.tracker.opened(&input, customer, now);
+                    source.progress.inputs += 1;
+                    source.inputs.insert(input.id, (input.name, input.customer, customer));
+                }
+                Event::Rows(rows) => {
+                    source.progress.caught_up = false;
+                    self.take(at, rows, now)?;
+                    return Ok(true);
+                }
+                Event::Ended(input) => {
+                    source.tracker.ended(input);
+                    return Ok(true);
+                }
+                Event::Waiting => {
+                    source.progress.caught_up = true;
+                    return Ok(false);
+                }
+                Event::End => {
+                    source.progress.caught_up = true;
+                    source.ended = true;
+                    source.tracker.end();
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, at: usize, rows: Rows, now: Micros) -> Result<()> {
+        let source = &mut self.sources[at];
+        let Some((name, customer_name, customer)) = source.inputs.get(&rows.input).cloned() else {
+            return Err(Error::internal(format!("rows of input {} before it was opened", rows.input.0)));
+        };
+        source.progress.read += rows.read;
+        source.progress.dead += rows.dead.len() as u64;
+        if let (Some(sink), false) = (&mut source.run.dead_to, rows.dead.is_empty()) {
+            sink.write(&dead_letters_to_batch(&name, &customer_name, &rows.dead)?)?;
+        }
+        if rows.batch.num_rows() == 0 {
+            return Ok(());
+        }
+        for part in self.by_customer(at, customer, rows.batch)? {
+            self.feed(at, rows.input, &part, now)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of a batch by customer, where an operator follows the customers' own watermarks.
+    fn by_customer(&mut self, at: usize, of_input: Customer, batch: RecordBatch) -> Result<Vec<Tagged>> {
+        let run = &self.sources[at].run;
+        let CustomerBy::Column(column) = &run.settings.customer else {
+            return Ok(vec![Tagged { customer: of_input, batch }]);
+        };
+        if !run.per_customer {
+            return Ok(vec![Tagged { customer: Customer::ALL, batch }]);
+        }
+        let Some(values) = batch.column_by_name(column) else {
+            return Err(Error::internal(format!("the customer column '{column}' was not read")));
+        };
+        let values = cast(values, &DataType::Utf8)?;
+        let names = values.as_string::<i32>();
+        let mut last: Option<(&str, Customer)> = None;
+        let mut numbers = Vec::with_capacity(names.len());
+        for row in 0..names.len() {
+            // rows without a customer share one of their own
+            let name = if names.is_null(row) { "" } else { names.value(row) };
+            let number = match last {
+                Some((same, number)) if same == name => number,
+                _ => self.customers.number(name),
+            };
+            last = Some((name, number));
+            numbers.push(number);
+        }
+        partition_rows(numbers.len(), |row| Some(numbers[row]))
+            .into_iter()
+            .map(|(customer, set)| {
+                let columns = batch.columns().iter().map(|c| set.of(c)).collect::<Result<Vec<ArrayRef>>>()?;
+                Ok(Tagged { customer, batch: RecordBatch::try_new(batch.schema(), columns)? })
+            })
+            .collect()
+    }
+
+    /// Feeds rows. Those behind the watermark go one by one, so that each is counted late or used exactly once.
+    fn feed(&mut self, at: usize, input: InputId, part: &Tagged, now: Micros) -> Result<()> {
+        let source = &mut self.sources[at];
+        let rows = part.batch.num_rows() as u64;
+        let Some(times) = event_times(&source.run.settings, &part.batch)? else {
+            self.graph.feed(at, part)?;
+            source.tracker.observed(input, part.customer, WATERMARK_START, now);
+            source.progress.used += rows;
+            return Ok(());
+        };
+        let times = times.as_primitive::<TimestampMicrosecondType>().values();
+        let mark = source.marks.all.max(source.marks.of(part.customer));
+        let (mut least, mut most) = (Micros::MAX, Micros::MIN);
+        for time in times.iter() {
+            least = least.min(*time);
+            most = most.max(*time);
+        }
+        if least >= mark {
+            self.graph.feed(at, part)?;
+            source.progress.used += rows;
+        } else {
+            let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
+            let batch = filter_record_batch(&part.batch, &in_time)?;
+            source.progress.used += batch.num_rows() as u64;
+            self.graph.feed(at, &Tagged { customer: part.customer, batch })?;
+            for (row, time) in times.iter().enumerate().filter(|(_, time)| **time < mark) {
+                let one = Tagged { customer: part.customer, batch: part.batch.slice(row, 1) };
+                if self.graph.feed(at, &one)? == 0 {
+                    source.progress.used += 1;
+                    continue;
+                }
+                source.progress.late += 1;
+                source.progress.late_by_us = source.progress.late_by_us.max(mark.saturating_sub(*time));
+                if let Some(sink) = &mut source.run.late_to {
+                    sink.write(&one.batch)?;
+                }
+            }
+        }
+        source.tracker.observed(input, part.customer, most, now);
+        Ok(())
+    }
+
+    fn close_epoch(&mut self) -> Result<()> {
+        let now = self.follow.then(|| self.clock.now());
+        for source in &mut self.sources {
+            source.marks = source.tracker.marks(now);
+        }
+        let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
+        self.progress.late_inside += self.graph.close_epoch(&marks)?;
+        self.progress.epochs += 1;
+        for (outlet, progress) in self.outlets.iter_mut().zip(&mut self.progress.sinks) {
+            let batches = outlet.rows.take();
+            for batch in &batches {
+                outlet.sink.write(batch)?;
+                progress.rows += batch.num_rows() as u64;
+            }
+            if !batches.is_empty() {
+                outlet.sink.flush()?;
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    fn publish(&mut self) {
+        for (progress, source) in self.progress.sources.iter_mut().zip(&mut self.sources) {
+            source.progress.bytes = source.run.reader.bytes_read();
+            let mark = source.marks.all;
+            source.progress.watermark = (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark);
+            progress.clone_from(&source.progress);
+        }
+        // the state's size walks all stores: now and then is enough
+        if self.progress.epochs % 64 == 0 {
+            let size = self.graph.state_size();
+            (self.progress.state_rows, self.progress.state_bytes) = (size.rows, size.bytes);
+        }
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
+    }
+}
+
+/// The event times of a batch in microseconds, if the source has them.
+fn event_times(settings: &TimeSettings, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
+    let Some(name) = &settings.event_time else { return Ok(None) };
+    let Some(column) = batch.column_by_name(name) else {
+        return Err(Error::internal(format!("the event time '{name}' was not read")));
+    };
+    Ok(Some(match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => ArrayRef::clone(column),
+        _ => cast(column, &window::TIME)?,
+    }))
+}

@@ -1,0 +1,148 @@
+//! Operators and the arrows between them. The order of nodes is topological, so a chain of any depth closes in one pass.
+
+use fyke_types::{Error, Result};
+
+use crate::{Marks, Operator, Output, StateSize, Tagged};
+
+/// A node of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(usize);
+
+struct Node {
+    operator: Box<dyn Operator>,
+    /// Who comes before, by port: a node or a source.
+    inputs: Vec<From>,
+    /// Who comes behind, and on which port.
+    behind: Vec<(usize, usize)>,
+    marks: Marks,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Node(usize),
+    Source(usize),
+}
+
+/// A dataflow of operators.
+#[derive(Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    /// By source: the nodes that read it.
+    readers: Vec<Vec<(usize, usize)>>,
+}
+
+impl Graph {
+    /// Announces a source; returns its number.
+    pub fn add_source(&mut self) -> usize {
+        self.readers.push(Vec::new());
+        self.readers.len() - 1
+    }
+
+    /// Adds an operator that reads a source.
+    pub fn add_reader(&mut self, source: usize, operator: Box<dyn Operator>) -> NodeId {
+        let node = self.push(operator, vec![From::Source(source)]);
+        if let Some(readers) = self.readers.get_mut(source) {
+            readers.push((node.0, 0));
+        }
+        node
+    }
+
+    /// Adds an operator behind others; the order of `inputs` gives the ports.
+    pub fn add(&mut self, operator: Box<dyn Operator>, inputs: &[NodeId]) -> NodeId {
+        let node = self.push(operator, inputs.iter().map(|input| From::Node(input.0)).collect());
+        for (port, input) in inputs.iter().enumerate() {
+            if let Some(before) = self.nodes.get_mut(input.0) {
+                before.behind.push((node.0, port));
+            }
+        }
+        node
+    }
+
+    fn push(&mut self, operator: Box<dyn Operator>, inputs: Vec<From>) -> NodeId {
+        self.nodes.push(Node { operator, inputs, behind: Vec::new(), marks: Marks::start() });
+        NodeId(self.nodes.len() - 1)
+    }
+
+    /// Feeds rows of a source to all its readers. Returns how many rows some operator found late.
+    ///
+    /// # Errors
+    /// The operators'.
+    pub fn feed(&mut self, source: usize, rows: &Tagged) -> Result<u64> {
+        let mut late = 0;
+        for at in 0..self.readers.get(source).map_or(0, Vec::len) {
+            let (node, port) = self.readers[source][at];
+            late += self.push_rows(node, port, rows.clone())?;
+        }
+        Ok(late)
+    }
+
+    fn push_rows(&mut self, node: usize, port: usize, rows: Tagged) -> Result<u64> {
+        let mut out = Output::default();
+        let Some(target) = self.nodes.get_mut(node) else {
+            return Err(Error::internal(format!("the dataflow has no node {node}")));
+        };
+        target.operator.on_batch(port, rows, &mut out)?;
+        Ok(out.late + self.pass_on(node, out.rows)?)
+    }
+
+    fn pass_on(&mut self, node: usize, rows: Vec<Tagged>) -> Result<u64> {
+        let mut late = 0;
+        for rows in rows {
+            let behind = self.nodes[node].behind.len();
+            for at in 0..behind {
+                let (next, port) = self.nodes[node].behind[at];
+                // the last one takes the rows themselves
+                late += self.push_rows(next, port, rows.clone())?;
+            }
+        }
+        Ok(late)
+    }
+
+    /// Ends an epoch: marks by source. Returns rows that came out of an operator too late for the next one, which the
+    /// algebra of marks rules out for rows within the lateness.
+    ///
+    /// # Errors
+    /// The operators'.
+    pub fn close_epoch(&mut self, sources: &[Marks]) -> Result<u64> {
+        let mut late = 0;
+        for node in 0..self.nodes.len() {
+            let inputs: Vec<Marks> = self.nodes[node]
+                .inputs
+                .iter()
+                .map(|from| match from {
+                    From::Node(before) => self.nodes[*before].marks.clone(),
+                    From::Source(source) => sources.get(*source).cloned().unwrap_or_else(Marks::start),
+                })
+                .collect();
+            let mut out = Output::default();
+            self.nodes[node].marks = self.nodes[node].operator.on_epoch_close(&inputs, &mut out)?;
+            late += out.late + self.pass_on(node, out.rows)?;
+        }
+        Ok(late)
+    }
+
+    /// What all operators remember.
+    pub fn state_size(&self) -> StateSize {
+        self.nodes.iter().map(|node| node.operator.state_size()).fold(StateSize::default(), |sum, size| StateSize {
+            rows: sum.rows + size.rows,
+            bytes: sum.bytes + size.bytes,
+        })
+    }
+
+    /// The plan in words, a line a node, for EXPLAIN.
+    pub fn describe(&self) -> String {
+        let mut lines = Vec::with_capacity(self.nodes.len());
+        for (number, node) in self.nodes.iter().enumerate() {
+            let from: Vec<String> = node
+                .inputs
+                .iter()
+                .map(|from| match from {
+                    From::Node(before) => format!("#{before}"),
+                    From::Source(source) => format!("source {source}"),
+                })
+                .collect();
+            lines.push(format!("#{number} {} <- {}", node.operator.describe(), from.join(", ")));
+        }
+        lines.join("\n")
+    }
+}

@@ -1,0 +1,35 @@
+//! How does an endless plan run?
+//!
+//! Operators over DataFusion's expressions and accumulators, their state, event-time watermarks, and the
+//! single-threaded driver. No SQL, no connector, no model: planning hands in finished operators.
+
+mod customers;
+mod driver;
+mod graph;
+mod marks;
+mod operator;
+pub mod operators;
+mod progress;
+pub mod state;
+mod tracker;
+
+pub use customers::{Customer, Customers};
+pub use driver::{Driver, Outlet, SourceRun, StopSignal};
+pub use graph::{Graph, NodeId};
+pub use marks::Marks;
+pub use operator::{Operator, Output, StateSize, Tagged};
+pub use progress::{Progress, SinkProgress, SourceProgress};
+pub use tracker::{CustomerBy, TimeSettings, Tracker};
+
+use fyke_types::Error;
+
+/// A failure inside DataFusion as ours.
+pub fn engine_error(error: datafusion::error::DataFusionError) -> Error {
+    match error {
+        datafusion::error::DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(ours) => *ours,
+            Err(other) => Error::internal("a computation failed").detail(other),
+        },
+        other => Error::data("a computation failed").detail(other.strip_backtrace()),
+    }
+}

@@ -1,0 +1,25 @@
+//! One operator, one file.
+
+mod collect;
+mod each_batch;
+mod grouping;
+mod pane_aggregate;
+mod project;
+mod session_aggregate;
+mod slot;
+mod static_join;
+mod step;
+mod union;
+mod window_aggregate;
+
+pub use collect::{Collect, Collected};
+pub use each_batch::EachBatch;
+pub use grouping::Grouping;
+pub use pane_aggregate::PaneAggregate;
+pub use project::{Filter, Project};
+pub use session_aggregate::SessionAggregate;
+pub use slot::Slot;
+pub use static_join::StaticJoin;
+pub use step::{Step, StepPort};
+pub use union::Union;
+pub use window_aggregate::{Assign, WindowAggregate};

@@ -1,0 +1,146 @@
+//! `hop` and `cumulate`: overlapping windows share panes, so that a row is aggregated once, whatever the overlap.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::physical_expr::PhysicalExpr;
+use fyke_types::{Micros, Result, WATERMARK_START, WindowSpec, align};
+
+use super::Grouping;
+use crate::operator::combined;
+use crate::state::{Sealed, Store, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Operator, Output, StateSize, Tagged};
+
+/// The rows of a pane: what still takes rows, and what was sealed before a late-comer opened it again.
+#[derive(Default)]
+struct Pane {
+    open: Option<Store>,
+    sealed: Vec<Sealed>,
+}
+
+struct Panes {
+    /// By the pane's start.
+    panes: BTreeMap<Micros, Pane>,
+    /// Windows up to this end are closed.
+    closed_to: Option<Micros>,
+}
+
+/// A pane is sealed to partial states when the first window that ends behind it closes; a closing window merges the
+/// states of its panes. A row is late only if all its windows are closed.
+pub struct PaneAggregate {
+    grouping: Grouping,
+    time: Arc<dyn PhysicalExpr>,
+    spec: WindowSpec,
+    pane: Micros,
+    customers: BTreeMap<Customer, Panes>,
+    marks: Marks,
+    scratch: Vec<usize>,
+}
+
+impl PaneAggregate {
+    /// `spec` is a checked hop or cumulate.
+    pub fn new(grouping: Grouping, time: Arc<dyn PhysicalExpr>, spec: WindowSpec) -> Self {
+        let pane = spec.pane().unwrap_or(1);
+        Self { grouping, time, spec, pane, customers: BTreeMap::new(), marks: Marks::start(), scratch: Vec::new() }
+    }
+
+    /// Windows of the panes at hand that end in `(after, up_to]`, by `(end, start)`.
+    fn ripe(&self, panes: &Panes, up_to: Micros) -> BTreeSet<(Micros, Micros)> {
+        let after = panes.closed_to.unwrap_or(WATERMARK_START);
+        let mut windows = BTreeSet::new();
+        for start in panes.panes.keys() {
+            self.spec.each_window(*start, |start, end| {
+                if end > after && end <= up_to {
+                    windows.insert((end, start));
+                }
+            });
+        }
+        windows
+    }
+
+    fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
+        let Some(mut panes) = self.customers.remove(&customer) else { return Ok(()) };
+        for (end, start) in self.ripe(&panes, up_to) {
+            let mut whole = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
+            for (_, pane) in panes.panes.range_mut(start..end) {
+                if let Some(store) = pane.open.take() {
+                    pane.sealed.push(store.seal()?);
+                }
+                for sealed in &pane.sealed {
+                    whole.merge(sealed, &mut self.scratch)?;
+                }
+            }
+            let (rows, keys, results) = whole.emit()?;
+            out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
+        }
+        panes.panes.retain(|start, _| self.spec.last_end(*start) > up_to);
+        panes.closed_to = panes.closed_to.max(Some(up_to));
+        self.customers.insert(customer, panes);
+        Ok(())
+    }
+}
+
+impl Operator for PaneAggregate {
+    fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+        let customer = self.grouping.owner(&rows);
+        let (times, nulls) = evaluate_time(&self.time, &rows.batch)?;
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let closed_to = Some(self.marks.of(customer));
+        let panes = self.customers.entry(customer).or_insert_with(|| Panes { panes: BTreeMap::new(), closed_to });
+        let (width, offset) = (self.pane, self.spec.offset());
+        let pane_of = |row: usize| {
+            nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then(|| align(times[row], width, offset))
+        };
+        for (start, set) in partition_rows(times.len(), pane_of) {
+            if panes.closed_to.is_some_and(|closed| self.spec.last_end(start) <= closed) {
+                out.late += set.len() as u64;
+                continue;
+            }
+            let pane = panes.panes.entry(start).or_default();
+            let store = match &mut pane.open {
+                Some(store) => store,
+                none => none.insert(Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?),
+            };
+            store.update(&set, &evaluated.keys, &evaluated.arguments, &evaluated.filters, &mut self.scratch)?;
+        }
+        Ok(())
+    }
+
+    fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
+        let marks = combined(inputs);
+        let customers: Vec<Customer> = self.customers.keys().copied().collect();
+        for customer in customers {
+            let mut up_to = marks.of(customer);
+            if marks.silent.contains(&customer) {
+                let last = self.customers.get(&customer).and_then(|panes| panes.panes.keys().next_back().copied());
+                up_to = up_to.max(last.map_or(up_to, |start| self.spec.last_end(start)));
+            }
+            self.close(customer, up_to, out)?;
+        }
+        self.marks = marks.clone();
+        if !self.grouping.by_customer {
+            return Ok(Marks { by: Arc::default(), ..marks });
+        }
+        let holders = self.customers.iter().filter(|(_, panes)| !panes.panes.is_empty()).map(|(customer, _)| *customer);
+        Ok(marks.held_by(holders))
+    }
+
+    fn describe(&self) -> String {
+        format!("PaneAggregate {:?} of {} {}", self.spec, self.time, self.grouping.describe())
+    }
+
+    fn state_size(&self) -> StateSize {
+        let panes = self.customers.values().flat_map(|panes| panes.panes.values());
+        panes.fold(StateSize::default(), |mut sum, pane| {
+            if let Some(store) = &pane.open {
+                sum.rows += store.len();
+                sum.bytes += store.bytes();
+            }
+            for sealed in &pane.sealed {
+                sum.rows += sealed.rows;
+                sum.bytes += sealed.bytes();
+            }
+            sum
+        })
+    }
+}

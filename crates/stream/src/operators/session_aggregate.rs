@@ -1,0 +1,400 @@
+//! `session(t, gap)`: windows that grow with their key's events, whatever the order of arrival.
+//!
+//! Rows of one key within a pane no wider than the gap share a session, so each pane is aggregated like a tumbling
+//! window and sealed to partial states once the watermark has reached its end; nothing in it can close earlier. A
+//! session is a run of such parts; when the watermark has *passed* its end, their states are merged.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::compute::interleave;
+use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::PhysicalExpr;
+use fyke_types::{Error, Micros, Result, WATERMARK_START};
+
+use super::Grouping;
+use super::grouping::Evaluated;
+use crate::operator::combined;
+use crate::state::{RowSet, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Operator, Output, StateSize, Tagged, engine_error};
+
+mod keys;
+
+use keys::{KeyId, Keys};
+
+/// A pane that still takes rows.
+struct OpenPane {
+    /// The group of a key.
+    groups: hashbrown::HashMap<KeyId, usize, foldhash::fast::FixedState>,
+    /// By group.
+    keys: Vec<KeyId>,
+    first: Vec<Micros>,
+    last: Vec<Micros>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+}
+
+/// A sealed part of a session: where its events lie, and which row of which sealed batch holds its states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part {
+    first: Micros,
+    last: Micros,
+    batch: u64,
+    row: usize,
+}
+
+/// States by aggregate, by state column; forgotten when none of its parts is open.
+struct SealedBatch {
+    states: Vec<Vec<ArrayRef>>,
+    open_parts: usize,
+}
+
+#[derive(Default)]
+struct Sessions {
+    panes: BTreeMap<Micros, OpenPane>,
+    sealed: BTreeMap<u64, SealedBatch>,
+    /// When a key's session may close: (its end so far, key). Checked again when due.
+    timers: BinaryHeap<Reverse<(Micros, KeyId)>>,
+    keys: Keys,
+    parts: usize,
+    next_batch: u64,
+    closed_to: Micros,
+}
+
+/// A finished session: its key, bounds and parts.
+struct Closed {
+    key: KeyId,
+    start: Micros,
+    end: Micros,
+    parts: Vec<Part>,
+}
+
+/// See the module. State: one part per session and pane; parts are merged when they outnumber the keys by far.
+pub struct SessionAggregate {
+    grouping: Grouping,
+    time: Arc<dyn PhysicalExpr>,
+    gap: Micros,
+    converter: RowConverter,
+    customers: BTreeMap<Customer, Sessions>,
+    marks: Marks,
+}
+
+impl SessionAggregate {
+    /// An operator without rows.
+    ///
+    /// # Errors
+    /// When a key type cannot be compared.
+    pub fn new(grouping: Grouping, time: Arc<dyn PhysicalExpr>, gap: Micros) -> Result<Self> {
+        let fields = grouping.key_schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
+        let converter = RowConverter::new(fields)?;
+        Ok(Self { grouping, time, gap, converter, customers: BTreeMap::new(), marks: Marks::start() })
+    }
+
+    /// The keys of a batch, numbered; rows without time are not.
+    fn number_keys(&mut self, customer: Customer, keys: &[ArrayRef], times: &[Option<Micros>]) -> Result<Vec<KeyId>> {
+        let sessions = self.customers.entry(customer).or_insert_with(Sessions::new);
+        if keys.is_empty() {
+            let all = sessions.keys.number(&[]);
+            return Ok(vec![all; times.len()]);
+        }
+        let rows = self.converter.convert_columns(keys)?;
+        Ok(rows.iter().map(|row| sessions.keys.number(row.as_ref())).collect())
+    }
+
+    fn close(&mut self, customer: Customer, up_to: Micros, everything: bool, out: &mut Output) -> Result<()> {
+        let gap = self.gap;
+        let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
+        sessions.seal(if everything { Micros::MAX } else { up_to }, gap)?;
+        let closed = sessions.take_ripe(up_to, gap, everything);
+        if !closed.is_empty() {
+            let batch = Self::emit(&self.grouping, &self.converter, sessions, &closed)?;
+            out.give(customer, batch);
+            sessions.forget(&closed);
+        }
+        if sessions.parts > 4 * sessions.keys.len() + 4_096 {
+            sessions.compact(&self.grouping, gap)?;
+        }
+        if everything {
+            sessions.closed_to = sessions.closed_to.max(closed.iter().map(|c| c.end).max().unwrap_or(WATERMARK_START));
+        }
+        Ok(())
+    }
+
+    fn emit(
+        grouping: &Grouping,
+        converter: &RowConverter,
+        sessions: &Sessions,
+        closed: &[Closed],
+    ) -> Result<datafusion::arrow::array::RecordBatch> {
+        let results = sessions
+            .merge_parts(grouping, closed)?
+            .iter_mut()
+            .map(|accumulator| accumulator.evaluate(EmitTo::All).map_err(engine_error))
+            .collect::<Result<Vec<_>>>()?;
+        let keys = if grouping.keys.is_empty() {
+            Vec::new()
+        } else {
+            let parser = converter.parser();
+            let rows = closed.iter().map(|session| parser.parse(sessions.keys.bytes(session.key)));
+            converter.convert_rows(rows)?
+        };
+        let windows = (closed.iter().map(|c| c.start).collect(), closed.iter().map(|c| c.end).collect());
+        grouping.batch(Some(windows), keys, results)
+    }
+}
+
+impl Sessions {
+    fn new() -> Self {
+        Self { closed_to: WATERMARK_START, ..Self::default() }
+    }
+
+    fn update(&mut self, start: Micros, set: &RowSet, ids: &[KeyId], times: &[Option<Micros>], rows: &Evaluated, grouping: &Grouping) -> Result<()> {
+        let pane = match self.panes.entry(start) {
+            std::collections::btree_map::Entry::Occupied(pane) => pane.into_mut(),
+            std::collections::btree_map::Entry::Vacant(place) => place.insert(OpenPane::new(grouping)?),
+        };
+        let mut groups = Vec::with_capacity(set.len());
+        let mut add = |row: usize| {
+            if let Some(time) = times[row] {
+                groups.push(pane.group(ids[row], time, &mut self.keys));
+            }
+        };
+        match set {
+            RowSet::All(rows) => (0..*rows).for_each(&mut add),
+            RowSet::Run { start, rows } => (*start..start + rows).for_each(&mut add),
+            RowSet::Some(rows) => rows.values().iter().for_each(|row| add(*row as usize)),
+        }
+        let total = pane.keys.len();
+        for ((accumulator, arguments), filter) in pane.accumulators.iter_mut().zip(&rows.arguments).zip(&rows.filters) {
+            let arguments = arguments.iter().map(|argument| set.of(argument)).collect::<Result<Vec<_>>>()?;
+            let filter = filter.as_ref().map(|filter| set.of_filter(filter)).transpose()?;
+            accumulator.update_batch(&arguments, &groups, filter.as_ref(), total).map_err(engine_error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether an event of `key` at `time` would join a session that is still open.
+    fn joins_open(&self, key: KeyId, time: Micros, gap: Micros) -> bool {
+        let near = |first: Micros, last: Micros| {
+            first.saturating_sub(time) <= gap && time.saturating_sub(last) <= gap
+        };
+        self.keys.parts(key).iter().any(|part| near(part.first, part.last))
+            || self.panes.values().any(|pane| {
+                pane.groups.get(&key).is_some_and(|group| near(pane.first[*group], pane.last[*group]))
+            })
+    }
+
+    /// Seals the panes that end at or before `up_to`.
+    fn seal(&mut self, up_to: Micros, gap: Micros) -> Result<()> {
+        while let Some(entry) = self.panes.first_entry() {
+            if up_to != Micros::MAX && entry.key().saturating_add(gap) > up_to {
+                return Ok(());
+            }
+            let mut pane = entry.remove();
+            let states = pane
+                .accumulators
+                .iter_mut()
+                .map(|accumulator| accumulator.state(EmitTo::All).map_err(engine_error))
+                .collect::<Result<Vec<_>>>()?;
+            let batch = self.next_batch;
+            self.next_batch += 1;
+            self.parts += pane.keys.len();
+            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len() });
+            for (row, key) in pane.keys.iter().enumerate() {
+                let part = Part { first: pane.first[row], last: pane.last[row], batch, row };
+                self.keys.add_part(*key, part);
+                self.keys.leave_pane(*key);
+                self.timers.push(Reverse((part.last.saturating_add(gap), *key)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the sessions whose end the watermark has passed.
+    fn take_ripe(&mut self, up_to: Micros, gap: Micros, everything: bool) -> Vec<Closed> {
+        let mut closed = Vec::new();
+        while let Some(Reverse((end, key))) = self.timers.peek().copied() {
+            if end >= up_to && !everything && up_to != Micros::MAX {
+                break;
+            }
+            self.timers.pop();
+            // sessions go on in panes that are not sealed yet, those up to the watermark among them
+            let coming: Vec<(Micros, Micros)> = self
+                .panes
+                .values()
+                .filter_map(|pane| pane.groups.get(&key).map(|group| (pane.first[*group], pane.last[*group])))
+                .collect();
+            let limit = if everything { Micros::MAX } else { up_to };
+            for parts in self.keys.take_runs(key, gap, |first, last| {
+                let end = last.saturating_add(gap);
+                let goes_on = coming.iter().any(|(f, l)| f.saturating_sub(last) <= gap && first.saturating_sub(*l) <= gap);
+                (limit == Micros::MAX || end < limit) && !goes_on
+            }) {
+                let start = parts.iter().map(|part| part.first).min().unwrap_or_default();
+                let end = parts.iter().map(|part| part.last).max().unwrap_or_default().saturating_add(gap);
+                closed.push(Closed { key, start, end, parts });
+            }
+        }
+        closed
+    }
+
+    /// Accumulators with a group per session, into which all its parts are merged.
+    fn merge_parts(&self, grouping: &Grouping, sessions: &[Closed]) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
+        let batches: Vec<(&u64, &SealedBatch)> = self.sealed.iter().collect();
+        let mut picks = Vec::new();
+        let mut groups = Vec::new();
+        for (group, session) in sessions.iter().enumerate() {
+            for part in &session.parts {
+                let at = batches.binary_search_by_key(&part.batch, |(number, _)| **number);
+                picks.push((at.map_err(|_| Error::internal("a session's part has lost its states"))?, part.row));
+                groups.push(group);
+            }
+        }
+        grouping
+            .aggregates
+            .iter()
+            .enumerate()
+            .map(|(at, aggregate)| {
+                let mut accumulator = (aggregate.accumulator)().map_err(engine_error)?;
+                let width = batches.first().map_or(0, |(_, batch)| batch.states[at].len());
+                let states = (0..width)
+                    .map(|column| {
+                        let columns: Vec<_> = batches.iter().map(|(_, b)| b.states[at][column].as_ref()).collect();
+                        Ok(interleave(&columns, &picks)?)
+                    })
+                    .collect::<Result<Vec<_>>>()?;
+                accumulator.merge_batch(&states, &groups, sessions.len()).map_err(engine_error)?;
+                Ok(accumulator)
+            })
+            .collect()
+    }
+
+    /// Drops sealed batches of which nothing is open, and keys that nothing holds.
+    fn forget(&mut self, closed: &[Closed]) {
+        for session in closed {
+            for part in &session.parts {
+                self.parts -= 1;
+                if let Some(batch) = self.sealed.get_mut(&part.batch) {
+                    batch.open_parts -= 1;
+                    if batch.open_parts == 0 {
+                        self.sealed.remove(&part.batch);
+                    }
+                }
+            }
+            self.keys.release(session.key);
+        }
+    }
+
+    /// Merges the parts of each session into one, so that long sessions do not pile up parts and half-dead batches.
+    fn compact(&mut self, grouping: &Grouping, gap: Micros) -> Result<()> {
+        let mut runs = Vec::new();
+        for key in self.keys.ids() {
+            for parts in self.keys.take_runs(key, gap, |_, _| true) {
+                let start = parts.iter().map(|part| part.first).min().unwrap_or_default();
+                let end = parts.iter().map(|part| part.last).max().unwrap_or_default();
+                runs.push(Closed { key, start, end, parts });
+            }
+        }
+        let mut merged = self.merge_parts(grouping, &runs)?;
+        let states = merged
+            .iter_mut()
+            .map(|accumulator| accumulator.state(EmitTo::All).map_err(engine_error))
+            .collect::<Result<Vec<_>>>()?;
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        for (row, run) in runs.iter().enumerate() {
+            self.keys.add_part(run.key, Part { first: run.start, last: run.end, batch, row });
+        }
+        self.parts = runs.len();
+        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len() })]);
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let sealed = self.sealed.values().flat_map(|batch| batch.states.iter().flatten());
+        let sealed: usize = sealed.map(|a| datafusion::arrow::array::Array::get_array_memory_size(a.as_ref())).sum();
+        let open = self.panes.values().flat_map(|pane| pane.accumulators.iter().map(|a| a.size()));
+        sealed + open.sum::<usize>() + self.keys.bytes_held() + self.parts * size_of::<Part>()
+    }
+}
+
+impl OpenPane {
+    fn new(grouping: &Grouping) -> Result<Self> {
+        let accumulators =
+            grouping.aggregates.iter().map(|a| (a.accumulator)().map_err(engine_error)).collect::<Result<_>>()?;
+        Ok(Self { groups: Default::default(), keys: Vec::new(), first: Vec::new(), last: Vec::new(), accumulators })
+    }
+
+    fn group(&mut self, key: KeyId, time: Micros, keys: &mut Keys) -> usize {
+        let group = *self.groups.entry(key).or_insert_with(|| {
+            keys.enter_pane(key);
+            self.keys.push(key);
+            self.first.push(time);
+            self.last.push(time);
+            self.keys.len() - 1
+        });
+        self.first[group] = self.first[group].min(time);
+        self.last[group] = self.last[group].max(time);
+        group
+    }
+}
+
+impl Operator for SessionAggregate {
+    fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+        let customer = self.grouping.owner(&rows);
+        let (times, nulls) = evaluate_time(&self.time, &rows.batch)?;
+        let mut times: Vec<Option<Micros>> = times
+            .into_iter()
+            .enumerate()
+            .map(|(row, time)| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then_some(time))
+            .collect();
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let ids = self.number_keys(customer, &evaluated.keys, &times)?;
+        let gap = self.gap;
+        let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
+        let closed = self.marks.of(customer).max(sessions.closed_to);
+        for (time, key) in times.iter_mut().zip(&ids) {
+            let alone_and_closed = time.is_some_and(|t| t.saturating_add(gap) < closed);
+            if alone_and_closed && !time.is_some_and(|t| sessions.joins_open(*key, t, gap)) {
+                out.late += 1;
+                *time = None;
+            }
+        }
+        let pane_of = |row: usize| times[row].map(|time| time - time.rem_euclid(gap));
+        for (start, set) in partition_rows(times.len(), pane_of) {
+            sessions.update(start, &set, &ids, &times, &evaluated, &self.grouping)?;
+        }
+        for key in ids {
+            sessions.keys.release(key);
+        }
+        Ok(())
+    }
+
+    fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
+        let marks = combined(inputs);
+        let customers: Vec<Customer> = self.customers.keys().copied().collect();
+        for customer in customers {
+            let silent = marks.silent.contains(&customer);
+            self.close(customer, marks.of(customer), silent, out)?;
+        }
+        self.marks = marks.clone();
+        if !self.grouping.by_customer {
+            return Ok(Marks { by: Arc::default(), ..marks }.one_lower());
+        }
+        let holders = self.customers.iter().filter(|(_, s)| !s.panes.is_empty() || s.parts > 0).map(|(c, _)| *c);
+        Ok(marks.held_by(holders).one_lower())
+    }
+
+    fn describe(&self) -> String {
+        format!("SessionAggregate gap {} µs of {} {}", self.gap, self.time, self.grouping.describe())
+    }
+
+    fn state_size(&self) -> StateSize {
+        self.customers.values().fold(StateSize::default(), |sum, sessions| StateSize {
+            rows: sum.rows + sessions.keys.len(),
+            bytes: sum.bytes + sessions.bytes(),
+        })
+    }
+}

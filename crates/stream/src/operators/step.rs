@@ -1,0 +1,157 @@
+//! A DataFusion plan over the rows that close together: joins of windowed results, top-N per window, and, at the end
+//! of bounded input, whatever has no window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, take_record_batch};
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::execution::TaskContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::reset_plan_states;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use fyke_types::{Micros, Result, WATERMARK_END, window};
+
+use super::Slot;
+use crate::operator::combined;
+use crate::state::{RowSet, evaluate, partition_rows};
+use crate::{Customer, Marks, Operator, Output, StateSize, Tagged, engine_error};
+
+/// An input of a [`Step`].
+pub struct StepPort {
+    /// Where the plan reads this input.
+    pub slot: Slot,
+    /// The window column that says when a row's step closes; none: at the end of input.
+    pub window: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// Rows wait by the end of their window; when the watermarks of all inputs have reached it, the plan runs over them.
+pub struct Step {
+    name: String,
+    ports: Vec<StepPort>,
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    by_customer: bool,
+    /// By customer, by end, by port.
+    waiting: BTreeMap<Customer, BTreeMap<Micros, Vec<Vec<RecordBatch>>>>,
+    marks: Marks,
+}
+
+impl Step {
+    /// `plan` reads the slots of `ports` and gives the operator's rows.
+    pub fn new(
+        name: impl Into<String>,
+        ports: Vec<StepPort>,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        by_customer: bool,
+    ) -> Self {
+        Self { name: name.into(), ports, plan, context, by_customer, waiting: BTreeMap::new(), marks: Marks::start() }
+    }
+
+    fn has_window(&self) -> bool {
+        self.ports.iter().all(|port| port.window.is_some())
+    }
+
+    /// When each row's step closes; rows without window, as outer joins make, at the end.
+    fn ends(&self, port: usize, batch: &RecordBatch) -> Result<Vec<Micros>> {
+        let window = self.ports.get(port).and_then(|port| port.window.as_ref());
+        let Some(window) = window.filter(|_| self.has_window()) else {
+            return Ok(vec![WATERMARK_END; batch.num_rows()]);
+        };
+        let column = evaluate(window, batch)?;
+        let ends = cast(column.as_struct().column(1), &window::TIME)?;
+        let ends = ends.as_primitive::<TimestampMicrosecondType>();
+        Ok((0..batch.num_rows())
+            .map(|row| if column.is_valid(row) && ends.is_valid(row) { ends.value(row) } else { WATERMARK_END })
+            .collect())
+    }
+
+    fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
+        let Some(waiting) = self.waiting.get_mut(&customer) else { return Ok(()) };
+        let ripe = match up_to {
+            WATERMARK_END => std::mem::take(waiting),
+            _ => {
+                let later = waiting.split_off(&up_to.saturating_add(1));
+                std::mem::replace(waiting, later)
+            }
+        };
+        if ripe.is_empty() {
+            return Ok(());
+        }
+        let mut inputs: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.ports.len()];
+        for ports in ripe.into_values() {
+            for (input, batches) in inputs.iter_mut().zip(ports) {
+                input.extend(batches);
+            }
+        }
+        for (port, rows) in self.ports.iter().zip(inputs) {
+            port.slot.fill(rows);
+        }
+        let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(engine_error)?;
+        let rows = futures::executor::block_on(collect(plan, Arc::clone(&self.context))).map_err(engine_error)?;
+        rows.into_iter().for_each(|batch| out.give(customer, batch));
+        Ok(())
+    }
+}
+
+impl Operator for Step {
+    fn on_batch(&mut self, port: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+        let customer = if self.by_customer { rows.customer } else { Customer::ALL };
+        let ends = self.ends(port, &rows.batch)?;
+        let closed = self.marks.of(customer);
+        let ports = self.ports.len();
+        let waiting = self.waiting.entry(customer).or_default();
+        for (end, set) in partition_rows(ends.len(), |row| Some(ends[row])) {
+            if end <= closed && end != WATERMARK_END {
+                out.late += set.len() as u64;
+                continue;
+            }
+            let part = match &set {
+                RowSet::All(_) => rows.batch.clone(),
+                RowSet::Run { start, rows: count } => rows.batch.slice(*start, *count),
+                RowSet::Some(indices) => take_record_batch(&rows.batch, indices)?,
+            };
+            if let Some(batches) = waiting.entry(end).or_insert_with(|| vec![Vec::new(); ports]).get_mut(port) {
+                batches.push(part);
+            }
+        }
+        Ok(())
+    }
+
+    fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
+        let marks = combined(inputs);
+        let customers: Vec<Customer> = self.waiting.keys().copied().collect();
+        for customer in customers {
+            let mut up_to = marks.of(customer);
+            if marks.silent.contains(&customer) && self.has_window() {
+                let last = self.waiting.get(&customer).and_then(|w| w.keys().rfind(|end| **end != WATERMARK_END).copied());
+                up_to = up_to.max(last.unwrap_or(up_to));
+            }
+            self.close(customer, up_to, out)?;
+        }
+        self.marks = marks.clone();
+        if !self.has_window() && marks.all != WATERMARK_END {
+            return Ok(Marks::start());
+        }
+        if !self.by_customer {
+            return Ok(Marks { by: Arc::default(), ..marks });
+        }
+        let holders = self.waiting.iter().filter(|(_, waiting)| !waiting.is_empty()).map(|(customer, _)| *customer);
+        Ok(marks.held_by(holders))
+    }
+
+    fn describe(&self) -> String {
+        let when = if self.has_window() { "as windows close" } else { "at the end of input" };
+        format!("Step {} {when}", self.name)
+    }
+
+    fn state_size(&self) -> StateSize {
+        let batches = self.waiting.values().flat_map(|by_end| by_end.values().flatten().flatten());
+        batches.fold(StateSize::default(), |sum, batch| StateSize {
+            rows: sum.rows + batch.num_rows(),
+            bytes: sum.bytes + batch.get_array_memory_size(),
+        })
+    }
+}

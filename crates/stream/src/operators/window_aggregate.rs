@@ -1,0 +1,200 @@
+//! `GROUP BY` with a window that does not overlap others: `tumble`, a window from below, or none at all.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::physical_expr::PhysicalExpr;
+use fyke_types::{Micros, Result, Span, WATERMARK_END, tumble, window};
+
+use super::Grouping;
+use crate::operator::combined;
+use crate::state::{RowSet, Store, evaluate, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Operator, Output, StateSize, Tagged};
+
+/// How a row finds its window.
+#[derive(Debug, Clone)]
+pub enum Assign {
+    /// `tumble(time, width, offset)`.
+    Tumble {
+        /// A timestamp or a window.
+        time: Arc<dyn PhysicalExpr>,
+        /// The width.
+        width: Span,
+        /// Shifts the alignment.
+        offset: Micros,
+    },
+    /// A column that holds a window from below.
+    Given(Arc<dyn PhysicalExpr>),
+    /// No window: one store, closed by the end of input alone.
+    Whole,
+}
+
+/// Open windows by `(end, start)`.
+#[derive(Default)]
+struct Open {
+    stores: BTreeMap<(Micros, Micros), Store>,
+    /// Windows up to this end have been closed because their customer fell silent.
+    closed_to: Micros,
+}
+
+/// One store per open window; a window closes when the watermark has reached its end.
+///
+/// A row is late if its window is closed. State: one row per open group.
+pub struct WindowAggregate {
+    grouping: Grouping,
+    assign: Assign,
+    open: BTreeMap<Customer, Open>,
+    marks: Marks,
+    scratch: Vec<usize>,
+    /// Without keys and window there is one row at the end, even of nothing.
+    emitted: bool,
+}
+
+impl WindowAggregate {
+    /// An operator without rows.
+    pub fn new(grouping: Grouping, assign: Assign) -> Self {
+        Self { grouping, assign, open: BTreeMap::new(), marks: Marks::start(), scratch: Vec::new(), emitted: false }
+    }
+
+    /// `(end, start)` of each row's window; none for a row without time.
+    fn windows(&self, batch: &RecordBatch) -> Result<Vec<Option<(Micros, Micros)>>> {
+        match &self.assign {
+            Assign::Whole => Ok(vec![Some((WATERMARK_END, WATERMARK_END)); batch.num_rows()]),
+            Assign::Tumble { time, width, offset } => {
+                let (times, nulls) = evaluate_time(time, batch)?;
+                let mut last = (Micros::MAX, Micros::MIN);
+                Ok(times
+                    .into_iter()
+                    .enumerate()
+                    .map(|(row, t)| {
+                        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                            return None;
+                        }
+                        // neighbours mostly share their window
+                        if t < last.0 || t >= last.1 {
+                            last = tumble(t, *width, *offset);
+                        }
+                        Some((last.1, last.0))
+                    })
+                    .collect())
+            }
+            Assign::Given(column) => {
+                let column = evaluate(column, batch)?;
+                let windows = column.as_struct();
+                let member = |at: usize| -> Result<_> {
+                    Ok(cast(windows.column(at), &window::TIME)?.as_primitive::<TimestampMicrosecondType>().clone())
+                };
+                let (starts, ends) = (member(0)?, member(1)?);
+                Ok((0..batch.num_rows())
+                    .map(|row| (windows.is_valid(row) && ends.is_valid(row)).then(|| (ends.value(row), starts.value(row))))
+                    .collect())
+            }
+        }
+    }
+
+    fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
+        let Some(open) = self.open.get_mut(&customer) else { return Ok(()) };
+        let ripe = match up_to {
+            WATERMARK_END => std::mem::take(&mut open.stores),
+            _ => {
+                let later = open.stores.split_off(&(up_to.saturating_add(1), Micros::MIN));
+                std::mem::replace(&mut open.stores, later)
+            }
+        };
+        for ((end, start), store) in ripe {
+            let (rows, keys, results) = store.emit()?;
+            out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
+            self.emitted = true;
+        }
+        Ok(())
+    }
+
+    /// The one row of an aggregate over nothing.
+    fn emit_of_nothing(&mut self, out: &mut Output) -> Result<()> {
+        let mut store = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
+        let nothing = self.grouping.evaluate(&RecordBatch::new_empty(Arc::clone(&self.grouping.input)))?;
+        // without a filter DataFusion's accumulators take every group for seen
+        let filters = vec![Some(BooleanArray::from(Vec::<bool>::new())); nothing.arguments.len()];
+        store.update(&RowSet::All(0), &[], &nothing.arguments, &filters, &mut self.scratch)?;
+        let (_, keys, results) = store.emit()?;
+        out.give(Customer::ALL, self.grouping.batch(None, keys, results)?);
+        Ok(())
+    }
+}
+
+impl Operator for WindowAggregate {
+    fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+        let customer = self.grouping.owner(&rows);
+        let windows = self.windows(&rows.batch)?;
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let open = self.open.entry(customer).or_default();
+        let closed = self.marks.of(customer).max(open.closed_to);
+        for (window, set) in partition_rows(windows.len(), |row| windows[row]) {
+            if window.0 <= closed && !matches!(self.assign, Assign::Whole) {
+                out.late += set.len() as u64;
+                continue;
+            }
+            let store = match open.stores.entry(window) {
+                std::collections::btree_map::Entry::Occupied(store) => store.into_mut(),
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?)
+                }
+            };
+            store.update(&set, &evaluated.keys, &evaluated.arguments, &evaluated.filters, &mut self.scratch)?;
+        }
+        Ok(())
+    }
+
+    fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
+        let marks = combined(inputs);
+        let customers: Vec<Customer> = self.open.keys().copied().collect();
+        let whole = matches!(self.assign, Assign::Whole);
+        for customer in customers {
+            let mark = marks.of(customer);
+            self.close(customer, mark, out)?;
+            if marks.silent.contains(&customer) && !whole {
+                let last = self.open.get(&customer).and_then(|open| open.stores.keys().next_back().copied());
+                if let Some((end, _)) = last {
+                    self.close(customer, end, out)?;
+                    if let Some(open) = self.open.get_mut(&customer) {
+                        open.closed_to = end;
+                    }
+                }
+            }
+        }
+        if whole && marks.all == WATERMARK_END && !self.emitted && self.grouping.keys.is_empty() {
+            self.emit_of_nothing(out)?;
+            self.emitted = true;
+        }
+        self.marks = marks;
+        let marks = self.marks.clone();
+        if whole && marks.all != WATERMARK_END {
+            return Ok(Marks::start());
+        }
+        if !self.grouping.by_customer {
+            return Ok(Marks { by: Arc::default(), ..marks });
+        }
+        let holders = self.open.iter().filter(|(_, open)| !open.stores.is_empty()).map(|(customer, _)| *customer);
+        Ok(marks.held_by(holders))
+    }
+
+    fn describe(&self) -> String {
+        let window = match &self.assign {
+            Assign::Tumble { time, width, offset } => format!("tumble({time}, {width:?}, offset {offset} µs)"),
+            Assign::Given(column) => format!("window {column} from below"),
+            Assign::Whole => "no window, at the end of input".to_owned(),
+        };
+        format!("WindowAggregate {window} {}", self.grouping.describe())
+    }
+
+    fn state_size(&self) -> StateSize {
+        let stores = self.open.values().flat_map(|open| open.stores.values());
+        stores.fold(StateSize::default(), |sum, store| StateSize {
+            rows: sum.rows + store.len(),
+            bytes: sum.bytes + store.bytes(),
+        })
+    }
+}

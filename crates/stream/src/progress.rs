@@ -1,0 +1,63 @@
+//! What a run has done so far, as a struct and as JSON.
+
+use serde::Serialize;
+
+use fyke_types::Micros;
+
+/// Counters of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// Epochs closed.
+    pub epochs: u64,
+    /// By source.
+    pub sources: Vec<SourceProgress>,
+    /// By sink.
+    pub sinks: Vec<SinkProgress>,
+    /// Open groups, sessions and waiting rows.
+    pub state_rows: usize,
+    /// Their bytes, as the parts report them.
+    pub state_bytes: usize,
+    /// Rows that an operator in the middle found late: zero unless rows came later than the lateness.
+    pub late_inside: u64,
+}
+
+/// Counters of a source: `read = used + late + dead`, always.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SourceProgress {
+    /// The table.
+    pub name: String,
+    /// Records read.
+    pub read: u64,
+    /// Rows that went into the plan.
+    pub used: u64,
+    /// Rows whose windows were all closed.
+    pub late: u64,
+    /// How far behind the watermark the latest of them was, µs: raise the lateness by it.
+    pub late_by_us: Micros,
+    /// Records that made no row.
+    pub dead: u64,
+    /// The watermark over all, µs since 1970; none before the first row and after the end.
+    pub watermark: Option<Micros>,
+    /// Inputs known.
+    pub inputs: u64,
+    /// Bytes read (compressed), where the source counts them.
+    pub bytes: u64,
+    /// Nothing left to read for now.
+    pub caught_up: bool,
+}
+
+/// Counters of a sink.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct SinkProgress {
+    /// Where rows go.
+    pub name: String,
+    /// Rows given.
+    pub rows: u64,
+}
+
+impl Progress {
+    /// Sums over all sources: (read, used, late, dead).
+    pub fn totals(&self) -> (u64, u64, u64, u64) {
+        self.sources.iter().fold((0, 0, 0, 0), |sum, s| (sum.0 + s.read, sum.1 + s.used, sum.2 + s.late, sum.3 + s.dead))
+    }
+}

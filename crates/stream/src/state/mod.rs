@@ -1,0 +1,9 @@
+//! What operators remember: one store per open window or pane.
+
+mod aggregate;
+mod partition;
+mod store;
+
+pub use aggregate::{Aggregate, AccumulatorFactory, evaluate, evaluate_filter, evaluate_time};
+pub use partition::{RowSet, partition_rows};
+pub use store::{Sealed, Store};

@@ -1,0 +1,145 @@
+//! Groups and accumulators of one open window or pane.
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+use fyke_types::Result;
+
+use super::{Aggregate, RowSet};
+use crate::engine_error;
+
+/// One store: its window is not among its keys. Emitting consumes it, since DataFusion's group values are not usable
+/// after `emit(All)`.
+pub struct Store {
+    /// None where there are no keys: one group.
+    groups: Option<Box<dyn GroupValues>>,
+    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+}
+
+/// A store that takes no more rows: keys and partial states, a row a group.
+pub struct Sealed {
+    /// By key column.
+    pub keys: Vec<ArrayRef>,
+    /// By aggregate, by state column.
+    pub states: Vec<Vec<ArrayRef>>,
+    /// How many groups.
+    pub rows: usize,
+}
+
+impl Store {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// When a key type cannot be grouped.
+    pub fn new(keys: &SchemaRef, aggregates: &[Aggregate]) -> Result<Self> {
+        let groups = if keys.fields().is_empty() {
+            None
+        } else {
+            Some(new_group_values(SchemaRef::clone(keys), &GroupOrdering::None).map_err(engine_error)?)
+        };
+        let accumulators = aggregates.iter().map(|a| (a.accumulator)().map_err(engine_error)).collect::<Result<_>>()?;
+        Ok(Self { groups, accumulators })
+    }
+
+    /// How many groups.
+    pub fn len(&self) -> usize {
+        self.groups.as_ref().map_or(1, |groups| groups.len())
+    }
+
+    /// Bytes, as its parts report them.
+    pub fn bytes(&self) -> usize {
+        self.groups.as_ref().map_or(0, |groups| groups.size())
+            + self.accumulators.iter().map(|accumulator| accumulator.size()).sum::<usize>()
+    }
+
+    /// Adds rows. `scratch` is reused between calls.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    pub fn update(
+        &mut self,
+        rows: &RowSet,
+        keys: &[ArrayRef],
+        arguments: &[Vec<ArrayRef>],
+        filters: &[Option<BooleanArray>],
+        scratch: &mut Vec<usize>,
+    ) -> Result<()> {
+        let keys = keys.iter().map(|key| rows.of(key)).collect::<Result<Vec<_>>>()?;
+        let groups = self.intern(&keys, rows.len(), scratch)?;
+        for ((accumulator, arguments), filter) in self.accumulators.iter_mut().zip(arguments).zip(filters) {
+            let arguments = arguments.iter().map(|argument| rows.of(argument)).collect::<Result<Vec<_>>>()?;
+            let filter = filter.as_ref().map(|filter| rows.of_filter(filter)).transpose()?;
+            accumulator.update_batch(&arguments, scratch, filter.as_ref(), groups).map_err(engine_error)?;
+        }
+        Ok(())
+    }
+
+    /// Adds partial states of another store.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    pub fn merge(&mut self, sealed: &Sealed, scratch: &mut Vec<usize>) -> Result<()> {
+        let groups = self.intern(&sealed.keys, sealed.rows, scratch)?;
+        for (accumulator, states) in self.accumulators.iter_mut().zip(&sealed.states) {
+            accumulator.merge_batch(states, scratch, groups).map_err(engine_error)?;
+        }
+        Ok(())
+    }
+
+    fn intern(&mut self, keys: &[ArrayRef], rows: usize, scratch: &mut Vec<usize>) -> Result<usize> {
+        let Some(groups) = &mut self.groups else {
+            scratch.clear();
+            scratch.resize(rows, 0);
+            return Ok(1);
+        };
+        groups.intern(keys, scratch).map_err(engine_error)?;
+        Ok(groups.len())
+    }
+
+    /// Keys and results of all groups, a row each.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    pub fn emit(mut self) -> Result<(usize, Vec<ArrayRef>, Vec<ArrayRef>)> {
+        let rows = self.len();
+        let keys = self.emit_keys()?;
+        let results = self
+            .accumulators
+            .iter_mut()
+            .map(|accumulator| accumulator.evaluate(EmitTo::All).map_err(engine_error))
+            .collect::<Result<_>>()?;
+        Ok((rows, keys, results))
+    }
+
+    /// Keys and partial states of all groups.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    pub fn seal(mut self) -> Result<Sealed> {
+        let rows = self.len();
+        let keys = self.emit_keys()?;
+        let states = self
+            .accumulators
+            .iter_mut()
+            .map(|accumulator| accumulator.state(EmitTo::All).map_err(engine_error))
+            .collect::<Result<_>>()?;
+        Ok(Sealed { keys, states, rows })
+    }
+
+    fn emit_keys(&mut self) -> Result<Vec<ArrayRef>> {
+        match &mut self.groups {
+            Some(groups) => groups.emit(EmitTo::All).map_err(engine_error),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+impl Sealed {
+    /// Bytes of its arrays.
+    pub fn bytes(&self) -> usize {
+        let arrays = self.keys.iter().chain(self.states.iter().flatten());
+        arrays.map(|array| datafusion::arrow::array::Array::get_array_memory_size(array.as_ref())).sum()
+    }
+}

@@ -1,0 +1,189 @@
+//! The promises of sources, sinks and connectors. The engine sees these alone and names no connector.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::{Clock, DeadLetter, Micros, Result};
+
+/// A file, partition or connection of a source, numbered from 0 in the order of its discovery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputId(pub u32);
+
+/// An input as it was found.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its number.
+    pub id: InputId,
+    /// Its path, topic and partition, or "stdin".
+    pub name: Arc<str>,
+    /// Its customer, unless a column of the row says it.
+    pub customer: Arc<str>,
+}
+
+/// Rows of one input, in the input's order.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// Whence.
+    pub input: InputId,
+    /// The projected columns of valid rows. Event times are present and not too far ahead.
+    pub batch: RecordBatch,
+    /// What made no row, with `line` and `offset` counted from the input's start.
+    pub dead: Vec<DeadLetter>,
+    /// Records read: rows + dead letters (blank lines do not count).
+    pub read: u64,
+    /// The byte (or record) behind the last one of this block.
+    pub position: u64,
+}
+
+/// What a reader says next.
+#[derive(Debug)]
+pub enum Event {
+    /// A new input: until its rows or its end come, it holds its customer's watermark back.
+    /// All inputs that exist at the start are said before the first rows.
+    Opened(Input),
+    /// Rows.
+    Rows(Rows),
+    /// The input is read to its end and will not grow: its watermark is the end of time.
+    Ended(InputId),
+    /// Nothing new within the wait; everything that exists has been read.
+    Waiting,
+    /// All inputs ended and none can come.
+    End,
+}
+
+/// How a source shall be read.
+#[derive(Debug, Clone)]
+pub struct ReadOptions {
+    /// Indices into the source's schema, or all.
+    pub projection: Option<Vec<usize>>,
+    /// Index of the event time in the source's schema. Rows without it, or further ahead of the clock than
+    /// `max_ahead`, become dead letters, projected or not.
+    pub event_time: Option<usize>,
+    /// Microseconds.
+    pub max_ahead: Micros,
+    /// Goes on when all is read (a growing file, new files), instead of ending.
+    pub follow: bool,
+    /// Threads that may decode beside the caller; 0 decodes in the caller's.
+    pub threads: usize,
+    /// Bytes of one block; the reader holds a bounded number of them.
+    pub block_bytes: usize,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A table whose rows can be read, as often as wanted.
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// All columns, declared or inferred.
+    fn schema(&self) -> SchemaRef;
+
+    /// Begins to read. The reader gives inputs in event-time order: the one furthest behind is read next, whatever the
+    /// number of threads, so the sequence of events depends on the data alone.
+    ///
+    /// # Errors
+    /// When nothing matches the location, or it can't be read.
+    fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>>;
+
+    /// Bytes to read if it is known before (compressed size counts): for progress bars.
+    fn bytes_total(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// One reading of a source.
+pub trait Reader: Send {
+    /// The next event; waits at most `wait`.
+    ///
+    /// # Errors
+    /// When an input fails as a whole (unreadable, corrupt compression).
+    fn next(&mut self, wait: Duration) -> Result<Event>;
+
+    /// Bytes read so far of those in [`Source::bytes_total`].
+    fn bytes_read(&self) -> u64 {
+        0
+    }
+}
+
+/// What rows mean to a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SinkMode {
+    /// Each row is new.
+    #[default]
+    Append,
+    /// The output may hold rows of another run: they are replaced.
+    Overwrite,
+}
+
+/// Rows go here.
+pub trait Sink: Send {
+    /// Takes rows; may keep them until [`Sink::finish`].
+    ///
+    /// # Errors
+    /// When they can't be written.
+    fn write(&mut self, batch: &RecordBatch) -> Result<()>;
+
+    /// Makes visible what was written so far, where that is possible at no loss (a terminal, JSON lines).
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Publishes all rows. Without it nothing half-written may look like a result.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// A table as its DDL (or a reader's builder) says it. Settings that belong to the engine are taken out before.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// For messages.
+    pub name: String,
+    /// `JSON`, `COMBINED`, …: upper case.
+    pub format: String,
+    /// A path, glob, folder, `-` for standard input, or what the connector defines.
+    pub location: String,
+    /// Declared columns; none: the format's own or inferred.
+    pub schema: Option<SchemaRef>,
+    /// The connector's settings, lower-case keys. Unknown ones are refused by name.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where rows shall go.
+#[derive(Debug, Clone)]
+pub struct SinkSpec {
+    /// `PARQUET`, `JSON`, …: upper case.
+    pub format: String,
+    /// A path or what the connector defines.
+    pub location: String,
+    /// The rows' columns.
+    pub schema: SchemaRef,
+    /// Whether rows of another run may be replaced.
+    pub mode: SinkMode,
+    /// The connector's settings, lower-case keys. Unknown ones are refused by name.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A way in, a way out, or both. A new one costs its own file and one line in a table.
+pub trait Connector: Send + Sync + std::fmt::Debug {
+    /// The names after `STORED AS` that it answers to, upper case.
+    fn formats(&self) -> &'static [&'static str];
+
+    /// A source.
+    ///
+    /// # Errors
+    /// `Usage` for wrong settings, `Unsupported` where there is no way in.
+    fn source(&self, spec: &TableSpec) -> Result<Arc<dyn Source>>;
+
+    /// A sink.
+    ///
+    /// # Errors
+    /// `Usage` for wrong settings or an output that holds rows of another run, `Unsupported` where there is no way out.
+    fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>>;
+}
