@@ -7,7 +7,7 @@ use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::physical_expr::PhysicalExpr;
-use fyke_types::{Micros, Result, Span, WATERMARK_END, tumble, window};
+use fyke_types::{Micros, Result, Span, WATERMARK_END, WATERMARK_START, tumble, window};
 
 use super::Grouping;
 use crate::operator::combined;
@@ -33,11 +33,17 @@ pub enum Assign {
 }
 
 /// Open windows by `(end, start)`.
-#[derive(Default)]
 struct Open {
     stores: BTreeMap<(Micros, Micros), Store>,
     /// Windows up to this end have been closed because their customer fell silent.
     closed_to: Micros,
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        // not zero: windows before 1970 are open too
+        Self { stores: BTreeMap::new(), closed_to: WATERMARK_START }
+    }
 }
 
 /// One store per open window; a window closes when the watermark has reached its end.

@@ -1,0 +1,67 @@
+//! Files, folders, globs and standard input as tables; files and standard output as sinks.
+//!
+//! A location is discovered into inputs; an input's bytes (decompressed) are cut into blocks of whole lines; blocks are
+//! decoded by threads; the reader gives them in event-time order. How lines look is the business of `fyke-formats`.
+
+mod blocks;
+pub(crate) mod compression;
+mod csv;
+mod customer;
+mod decode;
+mod discover;
+mod follow;
+mod lookahead;
+mod parquet;
+mod pool;
+mod reader;
+mod sinks;
+mod source;
+pub(crate) mod source_bytes;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use fyke_types::{Connector, Error, Result, Sink, SinkSpec, Source, TableSpec};
+
+pub(crate) use decode::refused_rows;
+pub use follow::FollowCounters;
+pub use source::{FileSource, sample};
+
+/// Answers to the formats of logs and tables that lie in files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FileConnector;
+
+impl Connector for FileConnector {
+    fn formats(&self) -> &'static [&'static str] {
+        &[
+            "JSON",
+            "COMMON",
+            "COMBINED",
+            "VHOST_COMMON",
+            "VHOST_COMBINED",
+            "NGINX",
+            "APACHE",
+            "REQUESTS",
+            "CSV",
+            "PARQUET",
+        ]
+    }
+
+    fn source(&self, spec: &TableSpec) -> Result<Arc<dyn Source>> {
+        Ok(Arc::new(FileSource::new(spec)?))
+    }
+
+    fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+        sinks::sink(spec)
+    }
+}
+
+/// The error of a path that can't be read.
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    let failed = Error::unavailable(format!("{} can't be read", path.display())).detail(error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => failed.hint("are you allowed to read it?"),
+        _ => failed,
+    }
+}

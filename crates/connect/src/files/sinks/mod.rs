@@ -1,0 +1,39 @@
+//! Files and standard output as places for rows. A file is published by renaming it at the end: half a result never
+//! looks like one.
+
+mod csv;
+mod json;
+mod output;
+mod parquet;
+
+use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
+
+use output::Output;
+
+/// The sink that `spec` says.
+pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+    let settings = Settings::new(format!("the {} sink", spec.format), spec.options.clone());
+    match spec.format.as_str() {
+        "JSON" => {
+            settings.finish()?;
+            Ok(Box::new(json::JsonSink::new(Output::open(spec, "json")?)))
+        }
+        "CSV" => {
+            settings.finish()?;
+            Ok(Box::new(csv::CsvSink::new(Output::open(spec, "csv")?, &spec.schema)))
+        }
+        "PARQUET" => Ok(Box::new(parquet::ParquetSink::new(spec, settings)?)),
+        other => Err(Error::unsupported(format!("rows can't be written as {other}: it is a format of logs"))
+            .hint("write them as PARQUET, JSON or CSV")),
+    }
+}
+
+/// The error of an output that can't be written.
+fn unwritable(location: &str, error: &std::io::Error) -> Error {
+    Error::unavailable(format!("{location} can't be written")).detail(error)
+}
+
+/// The error of rows that come after the end.
+fn finished() -> Error {
+    Error::internal("rows were written to a sink that is finished")
+}

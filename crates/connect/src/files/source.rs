@@ -1,0 +1,322 @@
+//! A table that lies in files: its settings, its schema, and what a reading of it starts from.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use fyke_types::{Error, Format, ReadOptions, Reader, Result, Settings, Source, TableSpec};
+
+use super::blocks::{Blocks, Limits};
+use super::compression;
+use super::customer::CustomerFrom;
+use super::decode::{Content, Stream, Worker};
+use super::discover::{Found, Location};
+use super::follow::{FollowCounters, Known, Tail, identity};
+use super::parquet::{self, ParquetRows};
+use super::pool::Pool;
+use super::reader::{FileReader, Growth};
+use super::source_bytes::{ByteSource, FileBytes, Got};
+use crate::event_time::{Columns, EventTime};
+use crate::stdio::{Feed, FeedBytes};
+
+const SAMPLE_BYTES: usize = 256 * 1024;
+const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
+const POLL: Duration = Duration::from_millis(200);
+
+/// A table over files, a folder, a glob or standard input.
+///
+/// Settings beside the format's own: `customer_from` (`file`, the default: the file's name without extensions;
+/// `folder`; `path:PATTERN`), `max_line_bytes` (16 MiB; a longer line is a dead letter), `poll` (`200ms`: how often a
+/// followed location is looked at).
+#[derive(Debug)]
+pub struct FileSource {
+    location: Location,
+    rows: RowsFrom,
+    schema: SchemaRef,
+    customer_from: CustomerFrom,
+    max_line_bytes: usize,
+    poll: Duration,
+    feed: Option<Arc<Feed>>,
+    counters: Arc<FollowCounters>,
+}
+
+/// How bytes become rows.
+#[derive(Debug, Clone)]
+enum RowsFrom {
+    Lines(Arc<dyn Format>),
+    Csv(Arc<dyn Format>),
+    Parquet,
+}
+
+impl FileSource {
+    /// A table as `spec` says it.
+    ///
+    /// # Errors
+    /// `Usage` for wrong or unknown settings, and where a schema must be inferred but nothing is there.
+    pub fn new(spec: &TableSpec) -> Result<Self> {
+        let feed = (Location::new(&spec.location) == Location::Stdin).then(stdin);
+        Self::with_feed(spec, feed, None)
+    }
+
+    /// A table whose one input is `from`, as if it were standard input. `spec`'s location is not looked at.
+    ///
+    /// # Errors
+    /// As [`FileSource::new`].
+    pub fn from_read(spec: &TableSpec, from: impl Read + Send + 'static) -> Result<Self> {
+        let spec = TableSpec { location: "-".into(), ..spec.clone() };
+        Self::with_feed(&spec, Some(Feed::start(from)), None)
+    }
+
+    /// A table with a format of the caller's own; `spec`'s format and schema are not looked at.
+    ///
+    /// # Errors
+    /// `Usage` for wrong or unknown settings.
+    pub fn with_format(spec: &TableSpec, format: Arc<dyn Format>) -> Result<Self> {
+        let feed = (Location::new(&spec.location) == Location::Stdin).then(stdin);
+        Self::with_feed(spec, feed, Some(format))
+    }
+
+    /// Both: a format and bytes of the caller's own.
+    ///
+    /// # Errors
+    /// As [`FileSource::with_format`].
+    pub fn from_read_with_format(
+        spec: &TableSpec,
+        format: Arc<dyn Format>,
+        from: impl Read + Send + 'static,
+    ) -> Result<Self> {
+        let spec = TableSpec { location: "-".into(), ..spec.clone() };
+        Self::with_feed(&spec, Some(Feed::start(from)), Some(format))
+    }
+
+    fn with_feed(spec: &TableSpec, feed: Option<Arc<Feed>>, format: Option<Arc<dyn Format>>) -> Result<Self> {
+        let mut settings = Settings::new(format!("table {}", spec.name), spec.options.clone());
+        let customer_from = CustomerFrom::new(settings.text("customer_from").as_deref())?;
+        let max_line_bytes = settings.number("max_line_bytes")?.unwrap_or(MAX_LINE_BYTES);
+        let poll = settings.duration("poll")?.map_or(POLL, |us| Duration::from_micros(us.max(1_000).unsigned_abs()));
+        let location = Location::new(&spec.location);
+        let rows = match format {
+            Some(format) => RowsFrom::Lines(format),
+            None => rows_from(spec, &location, feed.as_deref(), &mut settings)?,
+        };
+        settings.finish()?;
+        let schema = match &rows {
+            RowsFrom::Lines(format) | RowsFrom::Csv(format) => format.schema(),
+            RowsFrom::Parquet => parquet_schema(spec, &location)?,
+        };
+        let counters = Arc::default();
+        Ok(Self { location, rows, schema, customer_from, max_line_bytes, poll, feed, counters })
+    }
+
+    /// Rotations and truncations of followed files.
+    pub fn counters(&self) -> &FollowCounters {
+        &self.counters
+    }
+
+    fn workers(&self, columns: &Columns, options: &ReadOptions) -> Result<Vec<Worker>> {
+        let built = columns.built.as_deref();
+        let one = || {
+            let decoders = match &self.rows {
+                RowsFrom::Lines(format) | RowsFrom::Csv(format) => {
+                    Some((format.decoder(built)?, format.decoder(Some(&[]))?))
+                }
+                RowsFrom::Parquet => None,
+            };
+            Ok(Worker::new(decoders, EventTime::new(columns.clone(), options)))
+        };
+        (0..options.threads.max(1)).map(|_| one()).collect()
+    }
+}
+
+impl Source for FileSource {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>> {
+        let columns = Columns::new(&self.schema, options)?;
+        let pool = Pool::new(options.threads == 0, self.workers(&columns, options)?)?;
+        let wanted = match &columns.built {
+            Some(built) => Arc::new(self.schema.project(built)?),
+            None => Arc::clone(&self.schema),
+        };
+        let maker = InputMaker {
+            rows: self.rows.clone(),
+            wanted,
+            customer_from: self.customer_from.clone(),
+            limits: Limits::new(options.block_bytes, self.max_line_bytes),
+            follow: options.follow,
+            known: Arc::default(),
+            counters: Arc::clone(&self.counters),
+        };
+        let growth = options.follow.then(|| Growth::new(self.location.clone(), self.poll));
+        let mut reader = FileReader::new(pool, options.threads, maker, growth);
+        match &self.feed {
+            Some(feed) if feed.claim() => reader.add_feed(Arc::clone(feed)),
+            Some(_) => return Err(self.location.nothing()),
+            None => {
+                let found = Location::inputs(self.location.paths()?)?;
+                if found.is_empty() && !(options.follow && self.location.may_grow()) {
+                    return Err(self.location.nothing());
+                }
+                found.into_iter().for_each(|found| reader.add(found));
+            }
+        }
+        Ok(Box::new(reader))
+    }
+
+    fn bytes_total(&self) -> Option<u64> {
+        let found = self.location.paths().and_then(Location::inputs).ok()?;
+        (!found.is_empty()).then(|| found.iter().map(Found::bytes).sum())
+    }
+}
+
+/// Standard input exists once in a process.
+fn stdin() -> Arc<Feed> {
+    static STDIN: OnceLock<Arc<Feed>> = OnceLock::new();
+    Arc::clone(STDIN.get_or_init(|| Feed::start(std::io::stdin())))
+}
+
+fn rows_from(spec: &TableSpec, location: &Location, feed: Option<&Feed>, settings: &mut Settings) -> Result<RowsFrom> {
+    if spec.format == "PARQUET" {
+        return match feed {
+            Some(_) => Err(Error::unsupported("Parquet can't be read from standard input").hint("name its file")),
+            None => Ok(RowsFrom::Parquet),
+        };
+    }
+    let needs_sample = match spec.format.as_str() {
+        "JSON" | "CSV" => spec.schema.is_none(),
+        "REQUESTS" => true,
+        _ => false,
+    };
+    let sample = match feed {
+        // waiting for lines is worth it only where the table depends on them
+        Some(feed) if needs_sample => Some(feed.sample(SAMPLE_BYTES)),
+        Some(_) => None,
+        None => sample_of(location, SAMPLE_BYTES)?,
+    };
+    if sample.is_none() && needs_sample {
+        return Err(location.nothing().hint("there must be lines before the columns can be found out"));
+    }
+    if spec.format == "CSV" {
+        let format = super::csv::CsvFormat::new(spec.schema.clone(), sample.as_deref().unwrap_or_default(), settings)?;
+        return Ok(RowsFrom::Csv(Arc::new(format)));
+    }
+    let format = fyke_formats::format(&spec.format, spec.schema.clone(), sample.as_deref(), settings)?;
+    Ok(RowsFrom::Lines(format))
+}
+
+fn parquet_schema(spec: &TableSpec, location: &Location) -> Result<SchemaRef> {
+    if let Some(schema) = &spec.schema {
+        return Ok(Arc::clone(schema));
+    }
+    match location.paths()?.first() {
+        Some(first) => parquet::schema_of(first),
+        None => Err(location.nothing().hint("declare the columns to follow a folder that is still empty")),
+    }
+}
+
+/// The first bytes (decompressed) of the first file at `location` that is not empty: what a format is guessed from.
+///
+/// # Errors
+/// `Usage` where nothing is there, `Unavailable` where it can't be read. Standard input gives nothing here.
+pub fn sample(location: &str, bytes: usize) -> Result<Vec<u8>> {
+    let location = Location::new(location);
+    if location == Location::Stdin {
+        return Ok(stdin().sample(bytes));
+    }
+    sample_of(&location, bytes)?.ok_or_else(|| location.nothing())
+}
+
+fn sample_of(location: &Location, bytes: usize) -> Result<Option<Vec<u8>>> {
+    let found = Location::inputs(location.paths()?)?;
+    let exists = !found.is_empty();
+    for found in found.into_iter().filter(|found| found.entry.is_some() || found.path.is_file()) {
+        let sample = first_bytes(found.path, found.entry, bytes)?;
+        if !sample.is_empty() {
+            return Ok(Some(sample));
+        }
+    }
+    Ok(exists.then(Vec::new))
+}
+
+fn first_bytes(path: PathBuf, entry: Option<compression::Entry>, bytes: usize) -> Result<Vec<u8>> {
+    let mut from = FileBytes::new(path.clone(), entry, Arc::new(AtomicU64::new(0)));
+    let (mut sample, mut filled) = (vec![0; bytes], 0);
+    while let Some(into) = sample.get_mut(filled..).filter(|into| !into.is_empty()) {
+        match from.read(into) {
+            Ok(Got::Bytes(read)) => filled += read,
+            Ok(_) => break,
+            // what can be read of a corrupt file is sample enough; its reading will tell
+            Err(_) if filled > 0 => break,
+            Err(error) => return Err(super::unreadable(&path, &error)),
+        }
+    }
+    sample.truncate(filled);
+    Ok(sample)
+}
+
+/// Makes inputs of what is found: all that a reading needs to know beside the path.
+pub(super) struct InputMaker {
+    rows: RowsFrom,
+    wanted: SchemaRef,
+    customer_from: CustomerFrom,
+    limits: Limits,
+    follow: bool,
+    known: Arc<Known>,
+    counters: Arc<FollowCounters>,
+}
+
+impl InputMaker {
+    /// The name of the customer.
+    pub(super) fn customer(&self, found: &Found) -> String {
+        self.customer_from.of(found)
+    }
+
+    /// Whether a file that appeared while following was read under another name.
+    pub(super) fn was_read(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|metadata| self.known.was_read(path, &metadata))
+    }
+
+    /// The input's content, and where the number of its bytes read is counted.
+    pub(super) fn stream(&self, found: Found) -> (Arc<Mutex<Stream>>, Arc<AtomicU64>) {
+        let read = Arc::new(AtomicU64::new(0));
+        let name = found.name();
+        if self.follow
+            && let Ok(metadata) = std::fs::metadata(&found.path)
+        {
+            self.known.add(identity(&metadata));
+        }
+        let content = match (&self.rows, self.grows(&found)) {
+            (RowsFrom::Parquet, _) => {
+                Content::Rows(ParquetRows::new(found.path, Arc::clone(&self.wanted), Arc::clone(&read)))
+            }
+            (_, true) => {
+                let (known, counters) = (Arc::clone(&self.known), Arc::clone(&self.counters));
+                self.lines(name, Box::new(Tail::new(found.path, known, counters, Arc::clone(&read))))
+            }
+            (_, false) => self.lines(name, Box::new(FileBytes::new(found.path, found.entry, Arc::clone(&read)))),
+        };
+        (Arc::new(Mutex::new(Stream::new(content))), read)
+    }
+
+    /// Standard input's content.
+    pub(super) fn feed(&self, feed: Arc<Feed>) -> Arc<Mutex<Stream>> {
+        let content = self.lines("standard input".to_owned(), Box::new(FeedBytes::new(feed)));
+        Arc::new(Mutex::new(Stream::new(content)))
+    }
+
+    fn lines(&self, name: String, from: Box<dyn ByteSource>) -> Content {
+        let header = matches!(self.rows, RowsFrom::Csv(_));
+        Content::Lines(Blocks::new(name, from, self.limits, self.follow).with_header(header))
+    }
+
+    /// Whether lines may be appended: compressed files and archives are complete.
+    fn grows(&self, found: &Found) -> bool {
+        let compressed = || compression::detect(&found.path).is_ok_and(|codec| codec.is_some());
+        self.follow && found.entry.is_none() && !compression::is_compressed_name(&found.path) && !compressed()
+    }
+}

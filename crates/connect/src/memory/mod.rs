@@ -1,0 +1,7 @@
+//! Tables in memory: for tests, and for a user's test kit. Not reachable from SQL.
+
+mod sink;
+mod source;
+
+pub use sink::MemorySink;
+pub use source::{MemoryInput, MemorySource};

@@ -1,0 +1,175 @@
+//! Every case under `tests/cases` against its one expected file, in every mode.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fyke::arrow::array::RecordBatch;
+use fyke::types::Sink;
+use fyke::{Context, Script, SinkMode};
+use std::sync::{Arc, Mutex};
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Sink for Kept {
+    fn write(&mut self, batch: &RecordBatch) -> fyke::Result<()> {
+        fyke::connect::batch_to_json_lines(batch, &mut self.0.lock().expect("lock"))
+    }
+
+    fn finish(&mut self) -> fyke::Result<()> {
+        Ok(())
+    }
+}
+
+fn cases() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/cases");
+    let mut cases: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("tests/cases").flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect();
+    cases.sort();
+    assert!(cases.len() > 20, "the cases were found");
+    cases
+}
+
+fn script(case: &Path) -> fyke::Result<Script> {
+    let text = std::fs::read_to_string(case.join("case.sql")).expect("case.sql");
+    Script::parse(&text, "case.sql", &BTreeMap::from([("CASE".to_owned(), case.display().to_string())]))
+}
+
+/// Rows as JSON lines, with the counters (read, used, late, dead).
+async fn stream(case: &Path, context: Context) -> fyke::Result<(String, (u64, u64, u64, u64))> {
+    let kept = Kept::default();
+    let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
+    let driver = context.stream_script(&script(case)?, false, SinkMode::Append, &select, &mut |_| {}).await?;
+    let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs")?;
+    let rows = String::from_utf8(kept.0.lock().expect("lock").clone()).expect("UTF-8");
+    Ok((rows, progress.totals()))
+}
+
+async fn batch(case: &Path) -> fyke::Result<String> {
+    let kept = Kept::default();
+    let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
+    fyke::context().batch_script(&script(case)?, SinkMode::Append, &select, &mut |_| {}).await?;
+    Ok(String::from_utf8(kept.0.lock().expect("lock").clone()).expect("UTF-8"))
+}
+
+/// Rows in a canonical order; floats compare with tolerance.
+fn rows(text: &str) -> Vec<serde_json::Value> {
+    let mut rows: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    rows.sort_by_key(|row| rounded(row).to_string());
+    rows
+}
+
+fn rounded(value: &serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Number(number) if number.is_f64() => {
+            serde_json::json!(format!("{:.6}", number.as_f64().unwrap_or_default()))
+        }
+        serde_json::Value::Object(members) => members.iter().map(|(k, v)| (k.clone(), rounded(v))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn near(a: &serde_json::Value, b: &serde_json::Value) -> bool {
+    use serde_json::Value::{Number, Object};
+    match (a, b) {
+        (Number(a), Number(b)) => {
+            let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
+            (a - b).abs() <= 1e-12f64.max(1e-9 * a.abs().max(b.abs()))
+        }
+        (Object(a), Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| near(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+fn compare(case: &Path, mode: &str, text: &str) -> Result<(), String> {
+    let expected = std::fs::read_to_string(case.join("expected.jsonl")).expect("expected.jsonl");
+    let (ours, expected) = (rows(text), rows(&expected));
+    let equal = ours.len() == expected.len() && ours.iter().zip(&expected).all(|(a, b)| near(a, b));
+    if equal {
+        return Ok(());
+    }
+    let missing: Vec<_> = expected.iter().filter(|e| !ours.iter().any(|o| near(o, e))).take(3).collect();
+    let extra: Vec<_> = ours.iter().filter(|o| !expected.iter().any(|e| near(o, e))).take(3).collect();
+    let name = case.file_name().unwrap_or_default().display();
+    Err(format!("{name} [{mode}]: {} rows, expected {}; missing {missing:?}, extra {extra:?}", ours.len(), expected.len()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_case_gives_its_expected_rows_in_every_mode() {
+    let mut failures = Vec::new();
+    for case in cases().iter().filter(|case| case.join("expected.jsonl").exists()) {
+        let name = case.file_name().unwrap_or_default().display().to_string();
+        match batch(case).await {
+            Ok(text) => failures.extend(compare(case, "batch", &text).err()),
+            Err(error) => failures.push(format!("{name} [batch]: {error}")),
+        }
+        for threads in [0, 1, 2] {
+            let context = fyke::context_with(|builder| builder.decode_threads(threads));
+            match stream(case, context).await {
+                Ok((text, (read, used, late, dead))) => {
+                    failures.extend(compare(case, &format!("stream, {threads} threads"), &text).err());
+                    if read != used + late + dead || late > 0 {
+                        failures.push(format!("{name}: read {read}, used {used}, late {late}, dead {dead}"));
+                    }
+                }
+                Err(error) => failures.push(format!("{name} [stream]: {error}")),
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_be_refused_is_refused_with_the_remedy_in_both_executions() {
+    let mut failures = Vec::new();
+    for case in cases().iter().filter(|case| case.join("refused.txt").exists()) {
+        let words = std::fs::read_to_string(case.join("refused.txt")).expect("refused.txt");
+        let both = [stream(case, fyke::context()).await.map(|(rows, _)| rows), batch(case).await];
+        for outcome in both {
+            match outcome {
+                Ok(rows) => failures.push(format!("{}: accepted, gave {rows}", case.display())),
+                Err(error) if error.to_string().contains(words.trim()) && error.place().is_some() => {}
+                Err(error) => failures.push(format!("{}: {error}\n   place {:?}", case.display(), error.place())),
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_carry_place_reason_and_bytes() {
+    let case = cases().into_iter().find(|case| case.ends_with("a_wrong_type_in_any_declared_column_is_a_dead_letter"));
+    let (_, (read, used, late, dead)) = stream(&case.expect("the case"), fyke::context()).await.expect("runs");
+    assert_eq!((read, used, late, dead), (8, 2, 0, 6));
+}
+
+/// What a live stream refuses that bounded input allows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_stream_refuses_what_would_never_close() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("a.json");
+    std::fs::write(&log, "{\"time\":\"2026-01-01T00:00:00Z\",\"host\":\"a\"}\n").expect("written");
+    for (query, words) in [
+        ("SELECT host, count(*) FROM requests GROUP BY host", "never close"),
+        ("SELECT * FROM requests ORDER BY time", "never comes to an end"),
+        ("SELECT a.host FROM requests a JOIN requests b ON a.host = b.host", "without a common window"),
+        ("SELECT time > now() FROM requests", "now()"),
+        ("SELECT tumble(other, INTERVAL '1 minute') AS w, count(*) FROM requests GROUP BY w", "event time"),
+    ] {
+        let text = format!(
+            "CREATE UNBOUNDED EXTERNAL TABLE requests (time TIMESTAMP, host VARCHAR, other TIMESTAMP) STORED AS JSON \
+             LOCATION '{}' OPTIONS ('event_time' 'time'); {query}",
+            log.display()
+        );
+        let script = Script::parse(&text, "live.sql", &BTreeMap::new()).expect("parses");
+        let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(Kept::default())) };
+        let context = fyke::context();
+        let error = match context.stream_script(&script, true, SinkMode::Append, &select, &mut |_| {}).await {
+            Ok(_) => panic!("accepted: {query}"),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(words) && error.contains("hint:"), "{query}: {error}");
+    }
+}

@@ -1,0 +1,81 @@
+//! House rules as tests: the arrows between crates, module headers, a settings reference that matches.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The arrows of ARCHITECTURE.md; tests may also reach `simulate`.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("fyke-types", &[]),
+    ("fyke-formats", &["fyke-types"]),
+    ("fyke-functions", &["fyke-types"]),
+    ("fyke-learn", &["fyke-types"]),
+    ("fyke-stream", &["fyke-types"]),
+    ("fyke-simulate", &["fyke-types"]),
+    ("fyke-connect", &["fyke-formats", "fyke-types"]),
+    ("fyke-query", &["fyke-functions", "fyke-stream", "fyke-types"]),
+    ("fyke-detect", &["fyke-functions", "fyke-learn", "fyke-query", "fyke-types"]),
+    ("fyke", &["fyke-connect", "fyke-detect", "fyke-learn", "fyke-query", "fyke-types"]),
+    ("fyke-cli", &["fyke", "fyke-simulate"]),
+    ("xtask", &["fyke-simulate"]),
+];
+
+#[test]
+fn crates_depend_only_along_the_arrows() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(root())
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .output()
+        .expect("cargo runs");
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let name = package["name"].as_str().expect("a name");
+        let allowed = arrows.get(name).unwrap_or_else(|| panic!("{name} has no place in the house"));
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let to = dependency["name"].as_str().expect("a name");
+            let own = to.starts_with("fyke");
+            let normal = dependency["kind"].is_null();
+            assert!(!own || !normal || allowed.contains(&to), "{name} → {to} is no arrow of ARCHITECTURE.md");
+        }
+    }
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is() {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates")).expect("crates").flatten() {
+        sources(&entry.path().join("src"), &mut files);
+    }
+    assert!(files.len() > 100, "the sources were found");
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("readable");
+        assert!(text.starts_with("//!"), "{} has no header", file.display());
+        let lines = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
+        assert!(lines <= 600, "{} has {lines} lines: two rooms in one", file.display());
+    }
+}
+
+#[test]
+fn settings_reference_matches_the_code() {
+    let reference = std::fs::read_to_string(root().join("docs/settings.md")).expect("docs/settings.md");
+    for (name, meaning) in fyke::TIME_SETTINGS {
+        assert!(reference.contains(&format!("| `{name}` | {meaning} |")), "docs/settings.md lacks: | `{name}` | {meaning} |");
+    }
+}

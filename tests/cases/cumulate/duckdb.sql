@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT w, host, count(*) AS n FROM (SELECT *, unnest([{'start': time_bucket(INTERVAL '5 minutes', time), 'end': e} FOR e IN [time_bucket(INTERVAL '5 minutes', time) + INTERVAL '1 minute' * k FOR k IN range(1, 6)] IF e > time]) AS w FROM requests) GROUP BY ALL

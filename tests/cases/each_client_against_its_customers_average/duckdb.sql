@@ -1,0 +1,3 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+, clients AS (SELECT {'start': time_bucket(INTERVAL '1 minute', time), 'end': time_bucket(INTERVAL '1 minute', time) + INTERVAL '1 minute'} AS w, host, addr, count(*) AS n, sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END) AS errors FROM requests GROUP BY ALL), customers AS (SELECT w, host, avg(n) AS mean, stddev(n) AS sd, avg(CAST(errors AS DOUBLE) / n) AS errors, count(*) AS k FROM clients GROUP BY ALL)
+SELECT c.w, c.host, c.addr, c.n / g.mean AS ratio, g.sd, g.errors, g.k FROM clients c JOIN customers g ON c.w = g.w AND c.host = g.host

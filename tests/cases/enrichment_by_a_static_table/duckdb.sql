@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT {'start': time_bucket(INTERVAL '5 minutes', time), 'end': time_bucket(INTERVAL '5 minutes', time) + INTERVAL '5 minutes'} AS w, t.name, count(*) AS n FROM requests r LEFT JOIN (VALUES ('a.example', 'alpha')) AS t(host, name) ON r.host = t.host GROUP BY ALL

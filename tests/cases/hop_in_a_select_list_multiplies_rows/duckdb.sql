@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT w, addr FROM (SELECT *, unnest([{'start': s, 'end': s + INTERVAL '60 seconds'} FOR s IN [time_bucket(INTERVAL '30 seconds', time, TIMESTAMP '1970-01-01') - INTERVAL '30 seconds' * k FOR k IN range(0, 2)] IF s + INTERVAL '60 seconds' > time]) AS w FROM requests) WHERE status = 500

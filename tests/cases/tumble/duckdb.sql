@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT {'start': time_bucket(INTERVAL '1 minute', time), 'end': time_bucket(INTERVAL '1 minute', time) + INTERVAL '1 minute'} AS w, host, count(*) AS n, CAST(sum(bytes) AS BIGINT) AS bytes, avg(took) AS took, min(status) AS s FROM requests GROUP BY ALL

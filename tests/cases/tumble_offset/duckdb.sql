@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT {'start': time_bucket(INTERVAL '1 minute', time, TIMESTAMP '1970-01-01' + INTERVAL '13 seconds'), 'end': time_bucket(INTERVAL '1 minute', time, TIMESTAMP '1970-01-01' + INTERVAL '13 seconds') + INTERVAL '1 minute'} AS w, count(*) AS n FROM requests GROUP BY ALL

@@ -1,0 +1,3 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+, clients AS (SELECT {'start': time_bucket(INTERVAL '1 minute', time), 'end': time_bucket(INTERVAL '1 minute', time) + INTERVAL '1 minute'} AS w, host, addr, count(*) AS n, sum(CASE WHEN status >= 400 THEN 1 ELSE 0 END) AS errors FROM requests GROUP BY ALL)
+SELECT {'start': time_bucket(INTERVAL '5 minutes', w."end" - INTERVAL '1 microsecond'), 'end': time_bucket(INTERVAL '5 minutes', w."end" - INTERVAL '1 microsecond') + INTERVAL '5 minutes'} AS v, host, CAST(sum(n) AS BIGINT) AS n, max(n) AS peak, count(*) AS k FROM clients GROUP BY ALL

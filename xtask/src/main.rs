@@ -1,0 +1,49 @@
+//! The project's own chores. Run `cargo xtask help`.
+#![expect(clippy::print_stdout, reason = "a command line")]
+
+mod bench;
+mod process;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "The project's own chores")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measures, as ratios in one run against a named peer.
+    Bench {
+        #[command(subcommand)]
+        bench: Bench,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// The chained job: Fyke's whole process against DuckDB's query alone in a fresh process, in turn.
+    Chain {
+        /// Lines to generate.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: u64,
+        /// Runs of each, in turn.
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+    },
+    /// Peak memory over an input and one ten times longer with the same number of open groups.
+    Memory {
+        /// Lines of the shorter input.
+        #[arg(long, default_value_t = 300_000)]
+        lines: u64,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().task {
+        Task::Bench { bench: Bench::Chain { lines, runs } } => bench::chain(lines, runs),
+        Task::Bench { bench: Bench::Memory { lines } } => bench::memory(lines),
+    }
+}
