@@ -114,6 +114,8 @@ impl<'a> Planner<'a> {
         let mut config = state.config().clone().with_target_partitions(1);
         // a step's plan is executed again and again: nothing may be decided by its first rows
         config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+        // else the builder would put an empty catalog in the place of the one that both states share
+        config = config.with_create_default_catalog_and_schema(false);
         let step_state = SessionStateBuilder::new_from_existing(state.clone()).with_config(config).build();
         Self {
             state,

@@ -1,0 +1,127 @@
+//! `fyke run`: a script as a stream, live or over what exists now.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use fyke::arrow::datatypes::SchemaRef;
+use fyke::detect::{Models, register};
+use fyke::types::Sink;
+use fyke::{Context, Result, Script, SinkMode, StatementKind};
+
+use crate::drive::{check, cores, drive, report, runtime};
+use crate::script::ScriptArguments;
+use crate::terminal::{Bar, Failure, PrintFormat, Printer, draws_on_one_screen, out};
+
+/// Run a script as a stream: live, or with --once over what exists now.
+///
+/// Live, it goes on until Ctrl-C (or SIGTERM), then finishes what was read; a second Ctrl-C leaves at once. At the end
+/// it says for each source: read = used + late + dead.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Run {
+    #[command(flatten)]
+    script: ScriptArguments,
+
+    /// Read what exists now, close every window, and end
+    #[arg(long)]
+    once: bool,
+
+    #[command(flatten)]
+    output: Output,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fyke run sessions.sql --set LOGS='logs/*.json' --set OUT=sessions.parquet --once
+  fyke run sessions.sql --set LOGS=logs/ --set OUT=sessions.json
+  fyke run -e \"CREATE UNBOUNDED EXTERNAL TABLE log STORED AS REQUESTS LOCATION 'access.log'
+     OPTIONS ('event_time' 'time'); SELECT client_ip, path FROM log WHERE status = 404\" --format json
+  cat access.log | fyke run job.sql --set LOGS=- --once";
+
+/// How rows leave a run.
+#[derive(Debug, clap::Args)]
+pub struct Output {
+    /// How the rows of a bare SELECT are printed
+    #[arg(long, value_enum, default_value_t)]
+    format: PrintFormat,
+
+    /// Replace outputs that hold rows of another run; without it they are refused
+    #[arg(long)]
+    overwrite: bool,
+
+    /// Threads that decode, beside the one that computes [default: one less than the cores, at least 1]
+    #[arg(long, value_name = "N")]
+    decode_threads: Option<usize>,
+
+    /// The folder of models that predict() finds beside the shipped one
+    #[arg(long, value_name = "FOLDER", default_value = "models")]
+    registry: PathBuf,
+
+    /// No progress, and no counters at the end (errors are said all the same)
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+impl Output {
+    /// A context as the arguments want it.
+    pub fn context(&self) -> Context {
+        let threads = self.decode_threads.unwrap_or_else(|| cores().saturating_sub(1).clamp(1, 8));
+        let context = fyke::context_with(|builder| builder.decode_threads(threads).partitions(cores()));
+        register(&context, &Models::with_registry(&self.registry));
+        context
+    }
+
+    /// Whether outputs may be replaced.
+    pub fn mode(&self) -> SinkMode {
+        if self.overwrite { SinkMode::Overwrite } else { SinkMode::Append }
+    }
+
+    /// Whether nothing but rows and errors is to be said.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Makes the printer of a bare SELECT.
+    pub fn printer(&self, schema: &SchemaRef) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(Printer::new(self.format, schema)?))
+    }
+}
+
+impl Run {
+    /// From the script to the counters.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
+        let started = Instant::now();
+        let (script, text) = self.script.load()?;
+        let runtime = runtime()?;
+        let context = self.output.context();
+        let select = |schema: &SchemaRef| self.output.printer(schema);
+        let mut plans = Vec::new();
+        let mut explain = |plan: String| plans.push(plan);
+        let planned = context.stream_script(&script, !self.once, self.output.mode(), &select, &mut explain);
+        let driver = runtime.block_on(planned).map_err(|error| text.failure(error))?;
+        plans.iter().try_for_each(out)?;
+        if !asks_for_rows(&script) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let only_printed = script
+            .statements
+            .iter()
+            .all(|s| !matches!(s.kind, StatementKind::Copy { .. } | StatementKind::Insert { .. }));
+        let prints = script.statements.iter().any(|s| matches!(s.kind, StatementKind::Select(_)));
+        let bar = Bar::new(!self.output.quiet && !(prints && draws_on_one_screen()), None);
+        let progress = runtime.block_on(drive(driver, bar, only_printed)).map_err(|error| text.failure(error))?;
+        if !self.output.quiet {
+            report(&progress, started.elapsed());
+        }
+        check(&progress)?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether there is more than definitions and EXPLAINs.
+pub fn asks_for_rows(script: &Script) -> bool {
+    script.statements.iter().any(|statement| {
+        matches!(statement.kind, StatementKind::Copy { .. } | StatementKind::Insert { .. } | StatementKind::Select(_))
+    })
+}

@@ -1,0 +1,176 @@
+//! A streaming run from its start to its end: progress on the way, and Ctrl-C.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use fyke::{Driver, Error, Progress, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::terminal::{Bar, REFRESH, duration, exit, out, plural, say};
+
+/// The runtime that plans, and that waits for signals while a run goes on in a thread of its own.
+///
+/// # Errors
+/// When the machine gives no event queue.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::unavailable("the runtime can't start").detail(error))
+}
+
+/// The same for batch plans, which compute inside the runtime.
+///
+/// # Errors
+/// As [`runtime`].
+pub fn batch_runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores()).enable_all().build();
+    runtime.map_err(|error| Error::unavailable("the runtime can't start").detail(error))
+}
+
+/// Cores that this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The signals that ask for the end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| Error::unavailable("signals can't be received").detail(error));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Runs to the end; the first Ctrl-C drains what was read, a second one leaves at once.
+///
+/// `only_printed`: nothing but standard output takes rows, so that the run may end when its reader goes away.
+///
+/// # Errors
+/// What the run failed with.
+pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progress> {
+    let (stop, progress) = (driver.stop_signal(), driver.progress_handle());
+    let mut signals = Signals::new()?;
+    let mut run = tokio::task::spawn_blocking(move || driver.run());
+    let outcome = loop {
+        tokio::select! {
+            done = &mut run => break done,
+            () = signals.next() => {
+                if stop.is_set() {
+                    leave_at_once();
+                }
+                say("stopping: what was read is finished (Ctrl-C again leaves at once)");
+                stop.stop();
+            }
+            () = tokio::time::sleep(REFRESH) => {
+                bar.show(&progress.lock().unwrap_or_else(PoisonError::into_inner));
+                if only_printed && out::is_gone() {
+                    stop.stop();
+                }
+            }
+        }
+    };
+    bar.finish();
+    outcome.map_err(|error| Error::internal("the run was cut short").detail(error))?
+}
+
+fn leave_at_once() -> ! {
+    say("left at once: outputs are not finished");
+    std::process::exit(i32::from(exit::INTERRUPTED))
+}
+
+/// What a run did, one line a source and a sink, then the time it took.
+pub fn report(progress: &Progress, elapsed: Duration) {
+    lines(progress).into_iter().for_each(say);
+    say(format!("done in {}", duration(elapsed)));
+}
+
+/// Read = used + late + dead, for each source.
+///
+/// # Errors
+/// When the counters do not add up, which would be a defect.
+pub fn check(progress: &Progress) -> Result<()> {
+    for source in &progress.sources {
+        if source.read != source.used + source.late + source.dead {
+            return Err(Error::internal(format!("the counters of '{}' do not add up", source.name)).detail(format!(
+                "read {} is not used {} + late {} + dead {}",
+                source.read, source.used, source.late, source.dead
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a run did, one line a source and a sink.
+pub fn lines(progress: &Progress) -> Vec<String> {
+    let mut lines = source_lines(progress);
+    let sinks = progress.sinks.iter();
+    lines.extend(sinks.map(|sink| format!("{}: {}", sink.name, plural(sink.rows, "row"))));
+    lines
+}
+
+/// The lines about sources alone, where sinks are the command's own.
+pub fn source_lines(progress: &Progress) -> Vec<String> {
+    let mut lines = Vec::new();
+    for source in &progress.sources {
+        let (name, read, used, late, dead) = (&source.name, source.read, source.used, source.late, source.dead);
+        lines.push(format!("{name}: read {read} = used {used} + late {late} + dead {dead}"));
+        if late > 0 {
+            lines.push(format!("{name}: {}", late_advice(source.late_by_us)));
+        }
+    }
+    if progress.late_inside > 0 {
+        lines.push(format!("{} came too late for a later step", plural(progress.late_inside, "row")));
+    }
+    lines
+}
+
+/// By how much the lateness should be raised.
+pub fn late_advice(late_by_us: i64) -> String {
+    // whole seconds, rounded up: nobody sets a lateness of 171.3 s
+    let seconds = late_by_us.div_euclid(1_000_000) + i64::from(late_by_us.rem_euclid(1_000_000) > 0);
+    let ending = if seconds == 1 { "" } else { "s" };
+    format!(
+        "the latest row came {seconds} second{ending} behind the watermark: raise 'lateness' by that to use all rows"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use fyke::{SinkProgress, SourceProgress};
+
+    use super::*;
+
+    fn progress() -> Progress {
+        let source =
+            SourceProgress { name: "requests".into(), read: 10, used: 7, late: 2, dead: 1, ..Default::default() };
+        let source = SourceProgress { late_by_us: 2_000_001, ..source };
+        let sink = SinkProgress { name: "out.parquet".into(), rows: 69_526 };
+        Progress { sources: vec![source], sinks: vec![sink], ..Progress::default() }
+    }
+
+    #[test]
+    fn report_counts_every_row_and_says_which_lateness_would_do() {
+        let lines = lines(&progress());
+        assert_eq!(lines[0], "requests: read 10 = used 7 + late 2 + dead 1");
+        assert!(lines[1].contains("3 seconds behind"), "{lines:?}");
+        assert_eq!(lines[2], "out.parquet: 69,526 rows");
+    }
+
+    #[test]
+    fn counters_that_do_not_add_up_are_a_defect() {
+        assert!(check(&progress()).is_ok());
+        let mut wrong = progress();
+        wrong.sources[0].used = 6;
+        assert_eq!(check(&wrong).expect_err("does not add up").kind(), fyke::Kind::Internal);
+    }
+}
