@@ -36,7 +36,8 @@ pub fn timed(command: &mut Command) -> Result<f64> {
 /// The release binary, built now.
 pub fn fyke() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).current_dir(root()).args(["build", "--release", "--package", "fyke-cli"]).status()?;
+    let built =
+        Command::new(cargo).current_dir(root()).args(["build", "--release", "--package", "fyke-cli"]).status()?;
     if !built.success() {
         bail!("the release build failed");
     }

@@ -36,8 +36,10 @@ Examples:
   fyke parity job.sql --set LOGS=logs/          do batch and stream give the same rows?
   fyke sql                                      a prompt
 
-Exit codes: 0 done; 1 parity: rows differ; 2 parity: rows were late; 3 what you asked for can't be done as
-written; 4 the data does not fit; 5 a file or server is not available; 70 a defect of fyke; 130 interrupted.";
+Exit codes:
+  0 done               3 what was asked for can't be done     5 a file or server is not available
+  1 parity: different  4 the data does not fit               70 a defect of fyke
+  2 parity: late rows                                       130 interrupted";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

@@ -1,5 +1,7 @@
 //! `fyke watch` and `fyke demo`: from logs to verdicts.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that can not go on has failed")]
+
 mod support;
 
 use support::Fyke;
@@ -93,7 +95,7 @@ fn demo_trains_judges_and_writes_parquet_the_same_for_the_same_seed() {
     let demo = |out: &str| fyke.run(&["demo", "--minutes", "12", "--rate", "400", "--seed", "3", "--out", out]);
     let first = demo("first");
     first.succeeds();
-    for word in ["fyke, a kind never seen", "rate limit", "price_watcher", "credential_stuffer", "bot "] {
+    for word in ["fyke, a kind never seen", "rate limit", "price_watcher", "bot "] {
         assert!(first.out.contains(word), "{word}: {}", first.out);
     }
     assert!(first.err.contains("late 0 + dead 0"), "{}", first.err);

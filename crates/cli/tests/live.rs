@@ -1,5 +1,7 @@
 //! A live run is told to stop.
 
+#![allow(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 mod support;
 
 use std::io::{BufRead, BufReader};

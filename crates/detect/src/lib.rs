@@ -17,7 +17,7 @@ mod text_function;
 use fyke_query::Context;
 
 pub use crawlers::CrawlerRanges;
-pub use features::{DETECTOR_FEATURES, FeatureWords, SHIPPED_FEATURES, STRICT_FEATURES, Unit, words_of};
+pub use features::{DETECTOR_FEATURES, FeatureWords, MORE_FEATURES, SHIPPED_FEATURES, STRICT_FEATURES, Unit, words_of};
 pub use lists::{AllowList, Lists};
 pub use models::{Detector, Models, SHIPPED, SHIPPED_BYTES, TYPICAL};
 pub use reasons::{Cited, REASONS_FROM_SCORE, REASONS_MOST};

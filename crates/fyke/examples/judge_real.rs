@@ -132,7 +132,7 @@ async fn strict(seen: Option<&Site>) -> Result<fyke::learn::Model> {
         // each label counts as 2,000 clients
         let sql = format!(
             "SELECT {}, who <> 'probably human' AS bot, 2000.0 / count(*) OVER (PARTITION BY who) AS weight
-             FROM early WHERE who <> 'unknown'",
+             FROM early WHERE who <> 'unknown' ORDER BY first_time, client_ip, agent",
             STRICT_FEATURES.join(", ")
         );
         batches.extend(site.context.sql(&sql).await?.collect().await?);

@@ -12,7 +12,7 @@ mod support;
 use std::path::Path;
 use std::process::ExitCode;
 
-use fyke::detect::SHIPPED_FEATURES;
+use fyke::detect::DETECTOR_FEATURES;
 use fyke::detector::{TrainSettings, fit};
 use fyke::learn::{CalibrationKind, FeatureTable, Params, TableColumns};
 use fyke::{Error, Result};
@@ -41,7 +41,7 @@ fn settings((seed, customers, requests_per_minute, minutes): (u64, u16, f64, u32
 fn how() -> TrainSettings {
     let mut how = TrainSettings::new("detector", "bot");
     how.columns = TableColumns {
-        features: SHIPPED_FEATURES.iter().map(|name| (*name).to_owned()).collect(),
+        features: DETECTOR_FEATURES.iter().map(|words| words.name.to_owned()).collect(),
         time: Some("first_time".to_owned()),
         group: WORLD_COLUMNS.iter().map(|name| (*name).to_owned()).collect(),
         weight: Some("weight".to_owned()),

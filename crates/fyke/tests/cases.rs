@@ -76,9 +76,7 @@ fn near(a: &serde_json::Value, b: &serde_json::Value) -> bool {
             let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
             (a - b).abs() <= 1e-12f64.max(1e-9 * a.abs().max(b.abs()))
         }
-        (Object(a), Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| near(a, b)))
-        }
+        (Object(a), Object(b)) => a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| near(a, b))),
         _ => a == b,
     }
 }
@@ -93,7 +91,11 @@ fn compare(case: &Path, mode: &str, text: &str) -> Result<(), String> {
     let missing: Vec<_> = expected.iter().filter(|e| !ours.iter().any(|o| near(o, e))).take(3).collect();
     let extra: Vec<_> = ours.iter().filter(|o| !expected.iter().any(|e| near(o, e))).take(3).collect();
     let name = case.file_name().unwrap_or_default().display();
-    Err(format!("{name} [{mode}]: {} rows, expected {}; missing {missing:?}, extra {extra:?}", ours.len(), expected.len()))
+    Err(format!(
+        "{name} [{mode}]: {} rows, expected {}; missing {missing:?}, extra {extra:?}",
+        ours.len(),
+        expected.len()
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

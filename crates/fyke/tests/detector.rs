@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use fyke::arrow::array::{Array, AsArray, Float64Array, RecordBatch};
 use fyke::arrow::datatypes::Float64Type;
-use fyke::detect::{AllowList, CrawlerRanges, Models, Rules, SHIPPED, SHIPPED_FEATURES, register, register_rules};
+use fyke::detect::{AllowList, CrawlerRanges, DETECTOR_FEATURES, Models, Rules, SHIPPED, register, register_rules};
 use fyke::detector::{TrainSettings, detector_script, evaluate, train};
 use fyke::learn::{Registry, TableColumns};
 use fyke::{Context, Script};
@@ -62,7 +62,7 @@ async fn assert_reasons_true(context: &Context, least: usize) {
         let rows = model.encode_batch(batch).unwrap();
         let scores = model.scores(&rows);
         let averages: Vec<Option<Float64Array>> =
-            SHIPPED_FEATURES.iter().map(|name| number(batch, &format!("base_{name}"))).collect();
+            DETECTOR_FEATURES.iter().map(|words| number(batch, &format!("base_{}", words.name))).collect();
         for (place, (row, score)) in rows.iter().zip(scores).enumerate().filter(|(_, (_, score))| *score >= 40.0) {
             let customer: Vec<f64> = averages
                 .iter()
@@ -161,7 +161,7 @@ async fn a_model_that_gets_other_features_than_it_takes_is_refused_by_name() {
     let context = fyke::context();
     let error = context.sql(&format!("SELECT predict('{SHIPPED}', 1.0, 2.0)")).await.unwrap_err().to_string();
     assert!(error.contains("'active_share' is missing") && error.contains("20 features"), "{error}");
-    let others = vec!["1.0"; SHIPPED_FEATURES.len() - 1].join(", ");
+    let others = vec!["1.0"; DETECTOR_FEATURES.len() - 1].join(", ");
     let error = context.sql(&format!("SELECT predict('{SHIPPED}', 'x', {others})")).await.unwrap_err().to_string();
     assert!(error.contains("'requests'") && error.contains("a number"), "{error}");
     let error = context.sql("SELECT predict('nobody@1', 1.0)").await.unwrap_err().to_string();

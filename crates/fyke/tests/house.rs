@@ -76,6 +76,27 @@ fn every_module_says_what_it_is() {
 fn settings_reference_matches_the_code() {
     let reference = std::fs::read_to_string(root().join("docs/settings.md")).expect("docs/settings.md");
     for (name, meaning) in fyke::TIME_SETTINGS {
-        assert!(reference.contains(&format!("| `{name}` | {meaning} |")), "docs/settings.md lacks: | `{name}` | {meaning} |");
+        assert!(
+            reference.contains(&format!("| `{name}` | {meaning} |")),
+            "docs/settings.md lacks: | `{name}` | {meaning} |"
+        );
     }
+}
+
+/// `examples/detector.sql` is the reference detector with its defaults, to be read, copied and run by itself.
+/// After a change of the detector's SQL: `FYKE_UPDATE=1 cargo test -p fyke --test house`.
+#[test]
+fn example_detector_is_the_reference() {
+    let settings = BTreeMap::from([("lateness".to_owned(), "3 minutes".to_owned())]);
+    let text = fyke::detector::detector_script("${LOGS}", "requests", &settings).expect("a script");
+    let text = format!(
+        "-- The reference detector: fyke run --once examples/detector.sql --set LOGS=access.log --set OUT=verdicts.parquet\n\
+         {text}\nCOPY (SELECT * FROM session_verdicts) TO '${{OUT}}' STORED AS PARQUET;\n"
+    );
+    let file = root().join("examples/detector.sql");
+    if std::env::var_os("FYKE_UPDATE").is_some() {
+        std::fs::write(&file, &text).expect("written");
+    }
+    let found = std::fs::read_to_string(&file).expect("examples/detector.sql");
+    assert!(found == text, "examples/detector.sql is not the reference; see this test");
 }

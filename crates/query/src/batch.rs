@@ -104,7 +104,9 @@ fn rewrite_projection(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let name = field.name().clone();
     let mut select = projection.expr.clone();
     select[at] = match qualifier {
-        Some(qualifier) => window_list(call.name()).call(call.args.clone()).alias_qualified(Some(qualifier.clone()), &name),
+        Some(qualifier) => {
+            window_list(call.name()).call(call.args.clone()).alias_qualified(Some(qualifier.clone()), &name)
+        }
         None => window_list(call.name()).call(call.args.clone()).alias(&name),
     };
     let column = Column::new(qualifier.cloned(), name);

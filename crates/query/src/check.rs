@@ -39,7 +39,9 @@ fn check_node(node: &LogicalPlan) -> Result<()> {
             for expression in &aggregate.aggr_expr {
                 check_order(expression)?;
                 if contains_window(expression) {
-                    return Err(Error::usage("a window function stands inside an aggregate").hint("put it into GROUP BY"));
+                    return Err(
+                        Error::usage("a window function stands inside an aggregate").hint("put it into GROUP BY")
+                    );
                 }
             }
             for expression in aggregate.group_expr.iter().filter(|e| window_call(e).is_none()) {
@@ -64,7 +66,8 @@ fn check_node(node: &LogicalPlan) -> Result<()> {
                         .hint("GROUP BY takes a column's name before an alias: give the window another name, or repeat the call in GROUP BY"));
                 }
                 if session {
-                    return Err(Error::usage("session stands outside GROUP BY").hint("a session exists only over a group's rows"));
+                    return Err(Error::usage("session stands outside GROUP BY")
+                        .hint("a session exists only over a group's rows"));
                 }
                 if window_call(expression).is_none()
                     && (named_call(expression, "hop") || named_call(expression, "cumulate"))

@@ -162,7 +162,8 @@ mod tests {
     use super::*;
 
     fn rows(values: &[(i64, f64)]) -> RecordBatch {
-        let schema = Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("x", DataType::Float64, true)]);
+        let schema =
+            Schema::new(vec![Field::new("k", DataType::Int64, true), Field::new("x", DataType::Float64, true)]);
         let k = Int64Array::from_iter_values(values.iter().map(|v| v.0));
         let x = Float64Array::from_iter_values(values.iter().map(|v| v.1));
         RecordBatch::try_new(Arc::new(schema), vec![Arc::new(k), Arc::new(x)]).expect("batch")

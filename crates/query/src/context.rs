@@ -10,9 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, DdlStatement, LogicalPlan, ScalarUD
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
-use fyke_types::{
-    Clock, Connector, Error, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
-};
+use fyke_types::{Clock, Connector, Error, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec};
 
 use crate::batch::{rewrite_group_by, rewrite_select_lists};
 use crate::check::check_windows;
@@ -165,7 +163,13 @@ impl Context {
     ///
     /// # Errors
     /// For settings that name no column.
-    pub fn register_source(&self, name: &str, source: Arc<dyn Source>, settings: TableSettings, unbounded: bool) -> Result<()> {
+    pub fn register_source(
+        &self,
+        name: &str,
+        source: Arc<dyn Source>,
+        settings: TableSettings,
+        unbounded: bool,
+    ) -> Result<()> {
         let table = FykeTable::over(name, source, settings, unbounded, Arc::new(NoConnector))?;
         self.register_table(name, table)
     }
@@ -217,7 +221,8 @@ impl Context {
     pub(crate) fn connector(&self, format: &str) -> Result<Arc<dyn Connector>> {
         let known = || -> Vec<&str> { self.inner.connectors.iter().flat_map(|c| c.formats()).copied().collect() };
         self.inner.connectors.iter().find(|c| c.formats().contains(&format)).cloned().ok_or_else(|| {
-            Error::usage(format!("no connector answers to format '{format}'")).hint(format!("known: {}", known().join(", ")))
+            Error::usage(format!("no connector answers to format '{format}'"))
+                .hint(format!("known: {}", known().join(", ")))
         })
     }
 
@@ -285,7 +290,11 @@ impl Context {
         if let LogicalPlan::Dml(_) | LogicalPlan::Copy(_) = &plan {
             return Err(Error::unsupported(plan.display().to_string()).at(place.clone()));
         }
-        self.inner.session.execute_logical_plan(plan).await.map_err(|error| planning_error(error, file, Some(place)))?;
+        self.inner
+            .session
+            .execute_logical_plan(plan)
+            .await
+            .map_err(|error| planning_error(error, file, Some(place)))?;
         Ok(())
     }
 

@@ -54,7 +54,8 @@ fn ours(error: DataFusionError) -> Result<Error, DataFusionError> {
 /// Without the engine's own prefixes, which tell a person nothing.
 fn plain(message: &str) -> String {
     let mut text = message;
-    for prefix in ["Error during planning: ", "Execution error: ", "Schema error: ", "SQL error: ", "External error: "] {
+    for prefix in ["Error during planning: ", "Execution error: ", "Schema error: ", "SQL error: ", "External error: "]
+    {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
     text.to_owned()

@@ -62,10 +62,12 @@ impl DataFrame {
 
     pub(crate) fn empty(context: Context) -> Self {
         let plan = LogicalPlanBuilder::empty(false).build();
-        let nothing = || LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation {
-            produce_one_row: false,
-            schema: Arc::new(DFSchema::empty()),
-        });
+        let nothing = || {
+            LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation {
+                produce_one_row: false,
+                schema: Arc::new(DFSchema::empty()),
+            })
+        };
         Self { context, plan: plan.unwrap_or_else(|_| nothing()) }
     }
 
@@ -262,12 +264,11 @@ impl GroupedFrame {
         let plan = self.frame.builder().aggregate(self.keys.iter().map(bare), aggregates.iter().map(bare));
         let frame = self.frame.with(plan)?;
         let columns = frame.plan.schema().columns();
-        let select = columns.into_iter().zip(self.keys.iter().chain(&aggregates)).map(|(column, expression)| {
-            match expression {
+        let select =
+            columns.into_iter().zip(self.keys.iter().chain(&aggregates)).map(|(column, expression)| match expression {
                 Expr::Alias(alias) => Expr::Column(column).alias(&alias.name),
                 _ => Expr::Column(column),
-            }
-        });
+            });
         frame.with(frame.builder().project(select.collect::<Vec<_>>()))
     }
 }

@@ -77,7 +77,13 @@ enum To {
 
 impl Context {
     /// Carries out a script's DDL and EXPLAINs, and gives its queries. `explain` prints.
-    async fn prepare(&self, script: &Script, stream: bool, bounded: bool, explain: &mut dyn FnMut(String)) -> Result<Vec<Target>> {
+    async fn prepare(
+        &self,
+        script: &Script,
+        stream: bool,
+        bounded: bool,
+        explain: &mut dyn FnMut(String),
+    ) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
         for statement in &script.statements {
             let file = &script.file;
@@ -85,7 +91,8 @@ impl Context {
                 StatementKind::Define(define) => self.define(define.clone(), file, &statement.place).await?,
                 StatementKind::Explain(query) => {
                     let plan = self.plan(query.clone(), file, Some(&statement.place)).await?;
-                    let text = if stream { self.explain_stream(plan, bounded).await } else { self.explain_batch(plan).await };
+                    let text =
+                        if stream { self.explain_stream(plan, bounded).await } else { self.explain_batch(plan).await };
                     explain(text.map_err(|error| error.at(statement.place.clone()))?);
                 }
                 _ => targets.extend(self.target(statement, file, targets.len()).await?),
@@ -149,7 +156,13 @@ impl Context {
     }
 
     /// A driver of one plan into one sink.
-    pub(crate) async fn stream_plan(&self, plan: LogicalPlan, name: &str, sink: Box<dyn Sink>, follow: bool) -> Result<Driver> {
+    pub(crate) async fn stream_plan(
+        &self,
+        plan: LogicalPlan,
+        name: &str,
+        sink: Box<dyn Sink>,
+        follow: bool,
+    ) -> Result<Driver> {
         let plan = self.analyse(plan)?;
         let job = plan_stream(vec![(name.to_owned(), plan)], &self.state(), !follow).await?;
         self.driver(job, vec![(name.to_owned(), sink)], follow, SinkMode::Append, true)
@@ -195,11 +208,8 @@ impl Context {
                 }
             });
         }
-        let outlets = sinks
-            .into_iter()
-            .zip(job.outputs)
-            .map(|((name, sink), rows)| Outlet { name, rows, sink })
-            .collect();
+        let outlets =
+            sinks.into_iter().zip(job.outputs).map(|((name, sink), rows)| Outlet { name, rows, sink }).collect();
         Ok(Driver::new(job.graph, sources, outlets, self.clock(), follow))
     }
 
@@ -248,7 +258,11 @@ impl Context {
     fn counters(&self) -> Vec<(String, u64, u64)> {
         let of = |provider: &Arc<Provider>| {
             let counters = &provider.counters;
-            (provider.table.spec.name.clone(), counters.read.load(Ordering::SeqCst), counters.dead.load(Ordering::SeqCst))
+            (
+                provider.table.spec.name.clone(),
+                counters.read.load(Ordering::SeqCst),
+                counters.dead.load(Ordering::SeqCst),
+            )
         };
         self.providers().iter().map(of).filter(|(_, read, _)| *read > 0).collect()
     }
@@ -304,9 +318,9 @@ impl Context {
         let kept: Vec<Keep> = targets.iter().map(|_| Keep::default()).collect();
         let sinks = targets.iter().zip(&kept).map(|(target, keep)| (target.name.clone(), Box::new(keep.clone()) as _));
         let driver = self.driver(job, sinks.collect(), false, SinkMode::Append, false)?;
-        let progress = tokio::task::spawn_blocking(move || driver.run()).await.map_err(|error| {
-            Error::internal("the run was cut short").detail(error)
-        })??;
+        let progress = tokio::task::spawn_blocking(move || driver.run())
+            .await
+            .map_err(|error| Error::internal("the run was cut short").detail(error))??;
         Ok((progress, kept.iter().map(Keep::take).collect()))
     }
 
@@ -321,9 +335,9 @@ impl Context {
     pub(crate) async fn collect_stream(&self, plan: LogicalPlan) -> Result<(Progress, Vec<RecordBatch>)> {
         let rows = Keep::default();
         let driver = self.stream_plan(plan, "collect", Box::new(rows.clone()), false).await?;
-        let progress = tokio::task::spawn_blocking(move || driver.run()).await.map_err(|error| {
-            Error::internal("the run was cut short").detail(error)
-        })??;
+        let progress = tokio::task::spawn_blocking(move || driver.run())
+            .await
+            .map_err(|error| Error::internal("the run was cut short").detail(error))??;
         Ok((progress, rows.take()))
     }
 

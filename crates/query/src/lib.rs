@@ -27,5 +27,5 @@ pub use frame::{DataFrame, IntoExpr, JoinType};
 pub use job::{BatchReport, BoundedReport, ParityReport, SelectSink};
 pub use reader::ReadBuilder;
 pub use script::{Script, Statement, StatementKind};
-pub use table::{TableSettings, TIME_SETTINGS};
+pub use table::{TIME_SETTINGS, TableSettings};
 pub use writer::{OutputMode, StreamWriter, StreamingQuery, Trigger, Writer};

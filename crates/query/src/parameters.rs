@@ -9,9 +9,9 @@ use fyke_types::{Error, Place, Result};
 /// The tokens of `text` with parameters replaced, first from `values`, then from the environment.
 pub fn tokens(text: &str, file: &str, values: &BTreeMap<String, String>) -> Result<Vec<TokenWithSpan>> {
     let place = |at: Location| Place { file: file.to_owned(), line: at.line, column: at.column };
-    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().map_err(|error| {
-        Error::usage(error.message.clone()).at(place(error.location))
-    })?;
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| Error::usage(error.message.clone()).at(place(error.location)))?;
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for mut token in tokens {
         let at = token.span.start;
@@ -30,7 +30,10 @@ pub fn tokens(text: &str, file: &str, values: &BTreeMap<String, String>) -> Resu
 }
 
 /// `${NAME}` outside quotes: a number or a single word.
-fn bare(tokens: Vec<TokenWithSpan>, values: &BTreeMap<String, String>) -> Result<Vec<TokenWithSpan>, (Error, Location)> {
+fn bare(
+    tokens: Vec<TokenWithSpan>,
+    values: &BTreeMap<String, String>,
+) -> Result<Vec<TokenWithSpan>, (Error, Location)> {
     let mut out = Vec::with_capacity(tokens.len());
     let mut rest = tokens.into_iter().peekable();
     while let Some(token) = rest.next() {

@@ -80,8 +80,11 @@ impl Script {
             let after = parser.parser.peek_token();
             if !matches!(after.token, Token::SemiColon | Token::EOF) {
                 let at = after.span.start;
-                return Err(Error::usage(format!("expected ';' or the end, found '{}'", after.token))
-                    .at(Place { file: file.to_owned(), line: at.line, column: at.column }));
+                return Err(Error::usage(format!("expected ';' or the end, found '{}'", after.token)).at(Place {
+                    file: file.to_owned(),
+                    line: at.line,
+                    column: at.column,
+                }));
             }
             statements.push(Statement { kind: kind_of(parsed).map_err(|error| error.at(place.clone()))?, place });
         }
@@ -148,9 +151,7 @@ fn kind_of(statement: SqlStatement) -> Result<StatementKind> {
                     query: SqlStatement::Statement(Box::new(ast::Statement::Query(query))),
                 }
             }
-            ast::Statement::Explain { statement, .. } => {
-                StatementKind::Explain(SqlStatement::Statement(statement))
-            }
+            ast::Statement::Explain { statement, .. } => StatementKind::Explain(SqlStatement::Statement(statement)),
             other => StatementKind::Define(SqlStatement::Statement(Box::new(other))),
         },
         SqlStatement::Explain(explain) => match kind_of(*explain.statement)? {
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn syntax_error_points_at_the_line() {
-        let error = Script::parse("SELECT 1;\nSELECT FROM WHERE;", "f.sql", &BTreeMap::new()).expect_err("no SQL");
+        let error = Script::parse("SELECT 1;\nSELECT (1 + ;", "f.sql", &BTreeMap::new()).expect_err("no SQL");
         assert_eq!(error.place().map(|place| place.line), Some(2), "{error}");
     }
 

@@ -11,35 +11,110 @@ use support::{Row, SECOND, batch, context};
 
 /// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
 const PIPELINES: &[(&str, &str)] = &[
-    ("tumble", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c, sum(n) AS s, avg(x) AS m, max(x) AS hi FROM requests GROUP BY w, host"),
-    ("tumble without keys", "SELECT tumble(time, INTERVAL '{b} seconds', INTERVAL '1 second') AS w, count(n) AS c, stddev(x) AS d FROM requests GROUP BY w"),
-    ("hop", "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, addr"),
-    ("hop by an odd slide", "SELECT hop(time, INTERVAL '7 seconds', INTERVAL '3 seconds') AS w, count(*) AS c FROM requests GROUP BY w"),
-    ("cumulate", "SELECT cumulate(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, count(*) AS c, count(DISTINCT addr) AS u FROM requests GROUP BY w, host"),
-    ("session", "SELECT session(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, sum(n) AS s, avg(x) AS m, count(DISTINCT n) AS u FROM requests GROUP BY w, host, addr"),
-    ("session without keys", "SELECT session(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests GROUP BY w"),
-    ("aggregation of an aggregation", "SELECT w, host, avg(c) AS mean, count(*) AS clients FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY w, host"),
-    ("coarser window of a window", "SELECT tumble(w, INTERVAL '{b} seconds') AS v, host, sum(c) AS c, max(c) AS peak FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host"),
-    ("sessions of windows", "SELECT session(w, INTERVAL '{b} seconds') AS v, host, addr, sum(c) AS c, count(*) AS k FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host, addr"),
-    ("windows of sessions", "SELECT tumble(s, INTERVAL '{b} seconds') AS v, avg(c) AS m, count(*) AS k FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY v"),
-    ("aggregation by a session from below", "SELECT s, count(*) AS k, sum(c) AS c FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY s"),
-    ("each against the average", "WITH c AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, host, addr), g AS (SELECT w, host, avg(c) AS mean, stddev(c) AS sd, count(*) AS k FROM c GROUP BY w, host) SELECT c.w, c.host, c.addr, c.c / g.mean AS ratio, g.sd, g.k FROM c JOIN g ON c.w = g.w AND c.host = g.host"),
-    ("left join on start", "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n > 5 GROUP BY w, host) SELECT a.w, a.host, a.c, b.s FROM a LEFT JOIN b ON a.w['start'] = b.w['start'] AND a.host = b.host"),
-    ("full join", "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 3 GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n < 6 GROUP BY w, host) SELECT a.w AS aw, b.w AS bw, a.host AS ah, b.host AS bh, a.c, b.s FROM a FULL JOIN b ON a.w = b.w AND a.host = b.host"),
-    ("filter on a window's member", "SELECT * FROM (SELECT session(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host) WHERE w['end'] > TIMESTAMP '1970-01-01T00:00:40' AND host = 'a' AND c > 1"),
-    ("top of a window", "SELECT * FROM (SELECT w, host, addr, c, row_number() OVER (PARTITION BY w, host ORDER BY c DESC, addr) AS r FROM (SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr)) WHERE r <= 2"),
-    ("union", "SELECT w, host, sum(c) AS c FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 5 GROUP BY w, host UNION ALL SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n <= 5 GROUP BY w, host) GROUP BY w, host"),
+    (
+        "tumble",
+        "SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c, sum(n) AS s, avg(x) AS m, max(x) AS hi FROM requests GROUP BY w, host",
+    ),
+    (
+        "tumble without keys",
+        "SELECT tumble(time, INTERVAL '{b} seconds', INTERVAL '1 second') AS w, count(n) AS c, stddev(x) AS d FROM requests GROUP BY w",
+    ),
+    (
+        "hop",
+        "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, addr",
+    ),
+    (
+        "hop by an odd slide",
+        "SELECT hop(time, INTERVAL '7 seconds', INTERVAL '3 seconds') AS w, count(*) AS c FROM requests GROUP BY w",
+    ),
+    (
+        "cumulate",
+        "SELECT cumulate(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, count(*) AS c, count(DISTINCT addr) AS u FROM requests GROUP BY w, host",
+    ),
+    (
+        "session",
+        "SELECT session(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, sum(n) AS s, avg(x) AS m, count(DISTINCT n) AS u FROM requests GROUP BY w, host, addr",
+    ),
+    (
+        "session without keys",
+        "SELECT session(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests GROUP BY w",
+    ),
+    (
+        "aggregation of an aggregation",
+        "SELECT w, host, avg(c) AS mean, count(*) AS clients FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY w, host",
+    ),
+    (
+        "coarser window of a window",
+        "SELECT tumble(w, INTERVAL '{b} seconds') AS v, host, sum(c) AS c, max(c) AS peak FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host",
+    ),
+    (
+        "sessions of windows",
+        "SELECT session(w, INTERVAL '{b} seconds') AS v, host, addr, sum(c) AS c, count(*) AS k FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, host, addr",
+    ),
+    (
+        "windows of sessions",
+        "SELECT tumble(s, INTERVAL '{b} seconds') AS v, avg(c) AS m, count(*) AS k FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY v",
+    ),
+    (
+        "aggregation by a session from below",
+        "SELECT s, count(*) AS k, sum(c) AS c FROM (SELECT session(time, INTERVAL '{a} seconds') AS s, addr, count(*) AS c FROM requests GROUP BY s, addr) GROUP BY s",
+    ),
+    (
+        "each against the average",
+        "WITH c AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, avg(x) AS m FROM requests GROUP BY w, host, addr), g AS (SELECT w, host, avg(c) AS mean, stddev(c) AS sd, count(*) AS k FROM c GROUP BY w, host) SELECT c.w, c.host, c.addr, c.c / g.mean AS ratio, g.sd, g.k FROM c JOIN g ON c.w = g.w AND c.host = g.host",
+    ),
+    (
+        "left join on start",
+        "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n > 5 GROUP BY w, host) SELECT a.w, a.host, a.c, b.s FROM a LEFT JOIN b ON a.w['start'] = b.w['start'] AND a.host = b.host",
+    ),
+    (
+        "full join",
+        "WITH a AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 3 GROUP BY w, host), b AS (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, sum(n) AS s FROM requests WHERE n < 6 GROUP BY w, host) SELECT a.w AS aw, b.w AS bw, a.host AS ah, b.host AS bh, a.c, b.s FROM a FULL JOIN b ON a.w = b.w AND a.host = b.host",
+    ),
+    (
+        "filter on a window's member",
+        "SELECT * FROM (SELECT session(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests GROUP BY w, host) WHERE w['end'] > TIMESTAMP '1970-01-01T00:00:40' AND host = 'a' AND c > 1",
+    ),
+    (
+        "top of a window",
+        "SELECT * FROM (SELECT w, host, addr, c, row_number() OVER (PARTITION BY w, host ORDER BY c DESC, addr) AS r FROM (SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr)) WHERE r <= 2",
+    ),
+    (
+        "union",
+        "SELECT w, host, sum(c) AS c FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n > 5 GROUP BY w, host UNION ALL SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, count(*) AS c FROM requests WHERE n <= 5 GROUP BY w, host) GROUP BY w, host",
+    ),
     ("distinct in a window", "SELECT DISTINCT tumble(time, INTERVAL '{b} seconds') AS w, host, addr FROM requests"),
-    ("hop in a select list", "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, n FROM requests WHERE n > 7"),
-    ("sketches", "SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, approx_percentile(x, 0.9) AS p, approx_unique(addr) AS u, gap_cv(time) AS g, entropy_of(addr) AS e FROM requests GROUP BY w, host"),
-    ("sketches in sessions", "SELECT session(time, INTERVAL '{a} seconds') AS w, host, approx_percentile(x, 0.5) AS p, unique(addr) AS u, gap_mean(time) AS g, coefficient_of_variation(x) AS cv FROM requests GROUP BY w, host"),
-    ("filtered aggregates", "SELECT tumble(time, INTERVAL '{b} seconds') AS w, count(*) FILTER (WHERE n > 5) AS c, sum(x) FILTER (WHERE host = 'a') AS s FROM requests GROUP BY w"),
+    (
+        "hop in a select list",
+        "SELECT hop(time, INTERVAL '{b} seconds', INTERVAL '{a} seconds') AS w, host, n FROM requests WHERE n > 7",
+    ),
+    (
+        "sketches",
+        "SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, approx_percentile(x, 0.9) AS p, approx_unique(addr) AS u, gap_cv(time) AS g, entropy_of(addr) AS e FROM requests GROUP BY w, host",
+    ),
+    (
+        "sketches in sessions",
+        "SELECT session(time, INTERVAL '{a} seconds') AS w, host, approx_percentile(x, 0.5) AS p, unique(addr) AS u, gap_mean(time) AS g, coefficient_of_variation(x) AS cv FROM requests GROUP BY w, host",
+    ),
+    (
+        "filtered aggregates",
+        "SELECT tumble(time, INTERVAL '{b} seconds') AS w, count(*) FILTER (WHERE n > 5) AS c, sum(x) FILTER (WHERE host = 'a') AS s FROM requests GROUP BY w",
+    ),
     ("stateless", "SELECT time, upper(host) AS h, n * 2 AS d FROM requests WHERE x < 0.5"),
     ("no window at all", "SELECT host, count(*) AS c, sum(x) AS s FROM requests GROUP BY host"),
     ("no key at all", "SELECT count(*) AS c, max(x) AS m FROM requests WHERE n > 100"),
-    ("join without window", "SELECT a.addr, a.n, b.x FROM requests a JOIN requests b ON a.addr = b.addr AND a.n = b.n WHERE a.n > 7"),
-    ("static table", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, t.name, count(*) AS c FROM requests LEFT JOIN (VALUES ('a', 'alpha'), ('b', 'beta')) AS t(host, name) ON requests.host = t.host GROUP BY w, t.name"),
-    ("in a static list", "SELECT tumble(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests WHERE addr IN (SELECT a FROM (VALUES ('1'), ('3')) AS t(a)) GROUP BY w"),
+    (
+        "join without window",
+        "SELECT a.addr, a.n, b.x FROM requests a JOIN requests b ON a.addr = b.addr AND a.n = b.n WHERE a.n > 7",
+    ),
+    (
+        "static table",
+        "SELECT tumble(time, INTERVAL '{a} seconds') AS w, t.name, count(*) AS c FROM requests LEFT JOIN (VALUES ('a', 'alpha'), ('b', 'beta')) AS t(host, name) ON requests.host = t.host GROUP BY w, t.name",
+    ),
+    (
+        "in a static list",
+        "SELECT tumble(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests WHERE addr IN (SELECT a FROM (VALUES ('1'), ('3')) AS t(a)) GROUP BY w",
+    ),
     ("sorted at the end", "SELECT host, addr, n FROM requests ORDER BY n DESC, addr, host, x LIMIT 7"),
 ];
 
@@ -60,7 +135,13 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// Spreads rows over inputs, each in time order but for a disorder below the lateness, and cuts them into batches.
-fn arrange(rows: &[Row], inputs: usize, size: usize, lateness: i64, salt: u64) -> Vec<Vec<datafusion::arrow::array::RecordBatch>> {
+fn arrange(
+    rows: &[Row],
+    inputs: usize,
+    size: usize,
+    lateness: i64,
+    salt: u64,
+) -> Vec<Vec<datafusion::arrow::array::RecordBatch>> {
     let mut of_input: Vec<Vec<(i64, Row)>> = vec![Vec::new(); inputs];
     for (number, row) in rows.iter().enumerate() {
         let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt);
@@ -77,7 +158,13 @@ fn arrange(rows: &[Row], inputs: usize, size: usize, lateness: i64, salt: u64) -
         .collect()
 }
 
-fn check(name: &str, text: &str, inputs: Vec<Vec<datafusion::arrow::array::RecordBatch>>, lateness: i64, customer: Option<&str>) -> Result<(), String> {
+fn check(
+    name: &str,
+    text: &str,
+    inputs: Vec<Vec<datafusion::arrow::array::RecordBatch>>,
+    lateness: i64,
+    customer: Option<&str>,
+) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
         let context = context(inputs, lateness, customer);
@@ -118,8 +205,15 @@ fn cases() -> u32 {
 
 #[test]
 fn every_pipeline_is_accepted_once() {
-    let row = |time: i64, host: &str, addr: &str, n: i64| Row { time: time * SECOND, host: host.into(), addr: addr.into(), n: Some(n), x: n as f64 / 10.0 };
-    let rows: Vec<Row> = (0..60).map(|i| row(i * 7 % 50, ["a", "b"][i as usize % 2], &(i % 4).to_string(), i % 10)).collect();
+    let row = |time: i64, host: &str, addr: &str, n: i64| Row {
+        time: time * SECOND,
+        host: host.into(),
+        addr: addr.into(),
+        n: Some(n),
+        x: n as f64 / 10.0,
+    };
+    let rows: Vec<Row> =
+        (0..60).map(|i| row(i * 7 % 50, ["a", "b"][i as usize % 2], &(i % 4).to_string(), i % 10)).collect();
     let mut failures = Vec::new();
     for (name, text) in PIPELINES {
         let text = text.replace("{a}", "2").replace("{b}", "6");

@@ -17,7 +17,8 @@ use hashbrown::HashMap;
 use crate::operators::Collected;
 use crate::state::partition_rows;
 use crate::{
-    Customer, CustomerBy, Customers, Graph, Marks, Progress, SinkProgress, SourceProgress, Tagged, TimeSettings, Tracker,
+    Customer, CustomerBy, Customers, Graph, Marks, Progress, SinkProgress, SourceProgress, Tagged, TimeSettings,
+    Tracker,
 };
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
@@ -90,7 +91,13 @@ pub struct Driver {
 
 impl Driver {
     /// A driver of `graph`, whose sources are numbered as in `sources`. `follow`: the sources go on when all is read.
-    pub fn new(graph: Graph, sources: Vec<SourceRun>, outlets: Vec<Outlet>, clock: Arc<dyn Clock>, follow: bool) -> Self {
+    pub fn new(
+        graph: Graph,
+        sources: Vec<SourceRun>,
+        outlets: Vec<Outlet>,
+        clock: Arc<dyn Clock>,
+        follow: bool,
+    ) -> Self {
         let sources: Vec<SourceState> = sources
             .into_iter()
             .map(|run| SourceState {

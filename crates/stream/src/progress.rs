@@ -58,6 +58,8 @@ pub struct SinkProgress {
 impl Progress {
     /// Sums over all sources: (read, used, late, dead).
     pub fn totals(&self) -> (u64, u64, u64, u64) {
-        self.sources.iter().fold((0, 0, 0, 0), |sum, s| (sum.0 + s.read, sum.1 + s.used, sum.2 + s.late, sum.3 + s.dead))
+        self.sources
+            .iter()
+            .fold((0, 0, 0, 0), |sum, s| (sum.0 + s.read, sum.1 + s.used, sum.2 + s.late, sum.3 + s.dead))
     }
 }

@@ -246,7 +246,13 @@ mod tests {
     }
 
     fn tracker(lateness: Micros, per_customer: bool, customer: CustomerBy) -> Tracker {
-        let settings = TimeSettings { lateness, customer, idle_after: Some(100), close_after: Some(1_000), ..TimeSettings::default() };
+        let settings = TimeSettings {
+            lateness,
+            customer,
+            idle_after: Some(100),
+            close_after: Some(1_000),
+            ..TimeSettings::default()
+        };
         Tracker::new(settings, per_customer)
     }
 

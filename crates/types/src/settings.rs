@@ -56,7 +56,8 @@ impl Settings {
         let Some(text) = self.text(key) else { return Ok(None) };
         match parse(&text) {
             Some(value) => Ok(Some(value)),
-            None => Err(Error::usage(format!("setting '{key}' of {} is '{text}'", self.of)).hint(format!("it takes {expected}"))),
+            None => Err(Error::usage(format!("setting '{key}' of {} is '{text}'", self.of))
+                .hint(format!("it takes {expected}"))),
         }
     }
 
@@ -74,7 +75,8 @@ impl Settings {
         let mut known = self.known;
         known.sort_unstable();
         known.dedup();
-        Err(Error::usage(format!("unknown setting '{key}' of {}", self.of)).hint(format!("known settings: {}", known.join(", "))))
+        Err(Error::usage(format!("unknown setting '{key}' of {}", self.of))
+            .hint(format!("known settings: {}", known.join(", "))))
     }
 }
 
@@ -122,7 +124,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_and_without_space() {
-        for (text, us) in [("10 seconds", 10_000_000), ("500ms", 500_000), ("1.5h", 5_400_000_000), ("2 days", 172_800_000_000)] {
+        for (text, us) in
+            [("10 seconds", 10_000_000), ("500ms", 500_000), ("1.5h", 5_400_000_000), ("2 days", 172_800_000_000)]
+        {
             assert_eq!(parse_duration_us(text), Some(us), "{text}");
         }
         for text in ["", "10", "ten seconds", "-5s", "5 parsecs"] {

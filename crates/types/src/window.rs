@@ -36,6 +36,8 @@ pub fn is_window(data_type: &DataType) -> bool {
 
 /// A column of windows; where `nulls` says null, the values under it are meaningless.
 pub fn windows(start: Vec<Micros>, end: Vec<Micros>, nulls: Option<NullBuffer>) -> StructArray {
-    let column = |values: Vec<Micros>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::new(ScalarBuffer::from(values), nulls.clone())) };
+    let column = |values: Vec<Micros>| -> ArrayRef {
+        Arc::new(TimestampMicrosecondArray::new(ScalarBuffer::from(values), nulls.clone()))
+    };
     StructArray::new(window_fields(), vec![column(start), column(end)], nulls.clone())
 }

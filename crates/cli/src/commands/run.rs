@@ -109,7 +109,9 @@ impl Run {
             .iter()
             .all(|s| !matches!(s.kind, StatementKind::Copy { .. } | StatementKind::Insert { .. }));
         let prints = script.statements.iter().any(|s| matches!(s.kind, StatementKind::Select(_)));
-        let bar = Bar::new(!self.output.quiet && !(prints && draws_on_one_screen()), None);
+        // rows and a bar would be drawn over each other
+        let in_the_way = prints && draws_on_one_screen();
+        let bar = Bar::new(!self.output.quiet && !in_the_way, None);
         let progress = runtime.block_on(drive(driver, bar, only_printed)).map_err(|error| text.failure(error))?;
         if !self.output.quiet {
             report(&progress, started.elapsed());

@@ -1,6 +1,7 @@
 //! A folder of its own for each test, and the binary in it.
 
 #![allow(dead_code, reason = "each test binary uses another part of it")]
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -99,7 +100,7 @@ pub fn lines(count: usize) -> Vec<String> {
             "{{\"time\":\"2026-03-02T{hour:02}:{minute:02}:{second:02}Z\",\"host\":\"h{}\",\"client\":\"10.0.0.{}\",\"status\":{}}}\n",
             at % 3,
             at % 5,
-            if at % 7 == 0 { 404 } else { 200 },
+            if at.is_multiple_of(7) { 404 } else { 200 },
         )
     };
     (0..count).map(line).collect()

@@ -38,16 +38,22 @@ pub async fn world_rows(settings: WorldSettings) -> Result<Vec<RecordBatch>> {
 async fn detector_rows(location: &str, options: &BTreeMap<String, String>) -> Result<Vec<RecordBatch>> {
     let context = fyke::context();
     define(&context, location, options).await?;
-    let columns = fyke::detect::DETECTOR_FEATURES.iter().map(|words| words.name).collect::<Vec<_>>().join(", ");
-    let clients = WORLD_COLUMNS.join(", ");
-    let mut rows =
-        context.sql(&format!("SELECT {clients}, first_time, {columns} FROM client_sessions")).await?.collect().await?;
+    let columns = all_features().collect::<Vec<_>>().join(", ");
+    // in a fixed order, since a tree learns from a sample of the rows: the same worlds give the same model
+    let columns = format!("{}, first_time, {columns}", WORLD_COLUMNS.join(", "));
+    let order = format!("ORDER BY {}, first_time, minutes", WORLD_COLUMNS.join(", "));
+    let visits = format!("SELECT {columns} FROM client_sessions {order}");
     let growing = format!(
-        "SELECT {clients}, first_time, {columns} FROM client_progress
-         WHERE last_minute = so_far['end'] AND minutes IN ({MOMENTS})"
+        "SELECT {columns} FROM client_progress
+         WHERE last_minute = so_far['end'] AND minutes IN ({MOMENTS}) {order}, so_far['end']"
     );
+    let mut rows = context.sql(&visits).await?.collect().await?;
     rows.extend(context.sql(&growing).await?.collect().await?);
     Ok(rows)
+}
+
+fn all_features() -> impl Iterator<Item = &'static str> {
+    fyke::detect::DETECTOR_FEATURES.iter().chain(fyke::detect::MORE_FEATURES).map(|words| words.name)
 }
 
 /// Declares the detector's views over a combined log.

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::DFSchema;
-use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::datasource::source_as_provider;
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_plan::{ExecutionPlan, collect};
+use futures::future::BoxFuture;
 use fyke_stream::operators::{Collect, Collected, EachBatch, Filter, Project, Slot, Step, StepPort, Union};
 use fyke_stream::{CustomerBy, Graph, NodeId};
 use fyke_types::{Error, Result};
-use futures::future::BoxFuture;
 
 use super::facts::{Fact, of_expression};
 use super::share::{Shared, share};
@@ -55,11 +55,7 @@ pub struct StreamJob {
 ///
 /// # Errors
 /// `Unsupported` with reason and remedy for what cannot run as a stream.
-pub async fn plan_stream(
-    plans: Vec<(String, LogicalPlan)>,
-    state: &SessionState,
-    bounded: bool,
-) -> Result<StreamJob> {
+pub async fn plan_stream(plans: Vec<(String, LogicalPlan)>, state: &SessionState, bounded: bool) -> Result<StreamJob> {
     let (names, plans): (Vec<String>, Vec<LogicalPlan>) = plans.into_iter().unzip();
     let plans = plans
         .into_iter()
@@ -190,7 +186,8 @@ impl<'a> Planner<'a> {
                 LogicalPlan::SubqueryAlias(alias) => self.build(&alias.input).await,
                 LogicalPlan::Projection(projection) => {
                     let input = self.build(&projection.input).await?;
-                    let facts = projection.expr.iter().map(|e| of_expression(e, &projection.input, &input.facts)).collect();
+                    let facts =
+                        projection.expr.iter().map(|e| of_expression(e, &projection.input, &input.facts)).collect();
                     let expressions = projection
                         .expr
                         .iter()
@@ -296,7 +293,10 @@ impl<'a> Planner<'a> {
         Ok(Built { node, facts })
     }
 
-    pub(super) async fn collect_static(&mut self, plan: &LogicalPlan) -> Result<Vec<datafusion::arrow::array::RecordBatch>> {
+    pub(super) async fn collect_static(
+        &mut self,
+        plan: &LogicalPlan,
+    ) -> Result<Vec<datafusion::arrow::array::RecordBatch>> {
         let plan = crate::batch::rewrite_group_by(plan.clone()).map_err(running_error)?;
         let plan = self.state.create_physical_plan(&plan).await.map_err(running_error)?;
         collect(plan, self.state.task_ctx()).await.map_err(running_error)

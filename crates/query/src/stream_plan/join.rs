@@ -65,7 +65,8 @@ impl Planner<'_> {
             Fact::End(_) => key.clone() - datafusion::prelude::lit(micros_interval(width)),
             _ => key.clone(),
         };
-        let Some(tumble) = fyke_functions::windows::window_functions().into_iter().find(|f| f.name() == "tumble") else {
+        let Some(tumble) = fyke_functions::windows::window_functions().into_iter().find(|f| f.name() == "tumble")
+        else {
             return Err(Error::internal("tumble is not registered"));
         };
         // with the start as its own alignment, whatever the slide
@@ -85,7 +86,8 @@ impl Planner<'_> {
         let rows = leaf::rows(rows, fixed.schema()).map_err(running_error)?;
         let slot = Slot::new(Arc::new(stream.schema().as_arrow().clone()));
         let port = leaf::slot(0, &slot, stream.schema()).map_err(running_error)?;
-        let on = join.on.iter().map(|(l, r)| if stream_is_left { (r.clone(), l.clone()) } else { (l.clone(), r.clone()) });
+        let on =
+            join.on.iter().map(|(l, r)| if stream_is_left { (r.clone(), l.clone()) } else { (l.clone(), r.clone()) });
         let swapped = Join::try_new(
             Arc::new(rows),
             Arc::new(port),

@@ -3,12 +3,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::{DFSchemaRef, Result, TableReference};
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{LogicalPlan, TableScan, TableSource};
-use datafusion::arrow::array::RecordBatch;
 use fyke_stream::operators::Slot;
 
 /// Rows of the shared body with this number.

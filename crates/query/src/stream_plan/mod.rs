@@ -11,8 +11,8 @@ mod leaf;
 mod rules;
 mod share;
 
-pub use build::{StreamJob, plan_stream};
 pub use build::SourceFrom;
+pub use build::{StreamJob, plan_stream};
 
 use datafusion::logical_expr::LogicalPlan;
 

@@ -33,6 +33,10 @@ pub fn prune(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
     run(vec![Arc::new(OptimizeProjections::new())], plan, state)
 }
 
-fn run(rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>, plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
+fn run(
+    rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+    plan: LogicalPlan,
+    state: &SessionState,
+) -> Result<LogicalPlan> {
     Optimizer::with_rules(rules).optimize(plan, state, |_, _| {})
 }

@@ -56,13 +56,14 @@ fn share_once(plans: &mut Vec<LogicalPlan>, main: usize) -> Result<Option<Vec<Lo
             let schema = Arc::new(renamed(&node));
             let scan = leaf::shared(number, &schema)?;
             // the columns keep the names and qualifiers that the plan above knows
-            let select = scan.schema().columns().into_iter().zip(node.schema().iter()).map(|(column, (qualifier, field))| {
-                let column = Expr::Column(column);
-                match qualifier {
-                    Some(qualifier) => column.alias_qualified(Some(qualifier.clone()), field.name()),
-                    None => column.alias(field.name()),
-                }
-            });
+            let select =
+                scan.schema().columns().into_iter().zip(node.schema().iter()).map(|(column, (qualifier, field))| {
+                    let column = Expr::Column(column);
+                    match qualifier {
+                        Some(qualifier) => column.alias_qualified(Some(qualifier.clone()), field.name()),
+                        None => column.alias(field.name()),
+                    }
+                });
             let plan = LogicalPlanBuilder::from(scan).project(select.collect::<Vec<_>>())?.build()?;
             Ok(Transformed::new(plan, true, TreeNodeRecursion::Jump))
         })?;
@@ -104,7 +105,8 @@ fn prune(plans: Vec<LogicalPlan>, bodies: Vec<LogicalPlan>, state: &SessionState
     let mut pruned: Vec<LogicalPlan> = Vec::with_capacity(bodies.len());
     for (number, body) in bodies.into_iter().enumerate() {
         let columns = body.schema().columns().into_iter().enumerate();
-        let mut select: Vec<Expr> = columns.filter(|(at, _)| needed[number][*at]).map(|(_, c)| Expr::Column(c)).collect();
+        let mut select: Vec<Expr> =
+            columns.filter(|(at, _)| needed[number][*at]).map(|(_, c)| Expr::Column(c)).collect();
         if select.is_empty() {
             // only the number of rows is needed: any column will do
             needed[number][0] = true;

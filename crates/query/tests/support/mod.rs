@@ -50,6 +50,8 @@ pub fn batch(rows: &[Row]) -> RecordBatch {
 #[derive(Debug, Clone)]
 pub struct Rehearsed {
     pub inputs: Vec<Vec<RecordBatch>>,
+    /// Never ends: says that it waits.
+    pub endless: bool,
 }
 
 impl Source for Rehearsed {
@@ -81,20 +83,38 @@ impl Source for Rehearsed {
                 events.push_back(Event::Ended(input));
             }
         }
-        Ok(Box::new(Rehearsal(events)))
+        if self.endless {
+            events.retain(|event| !matches!(event, Event::Ended(_)));
+        }
+        Ok(Box::new(Rehearsal { events, endless: self.endless }))
     }
 }
 
-struct Rehearsal(VecDeque<Event>);
+struct Rehearsal {
+    events: VecDeque<Event>,
+    endless: bool,
+}
 
 impl Reader for Rehearsal {
-    fn next(&mut self, _: Duration) -> Result<Event> {
-        Ok(self.0.pop_front().unwrap_or(Event::End))
+    fn next(&mut self, wait: Duration) -> Result<Event> {
+        match self.events.pop_front() {
+            Some(event) => Ok(event),
+            None if self.endless => {
+                std::thread::sleep(wait);
+                Ok(Event::Waiting)
+            }
+            None => Ok(Event::End),
+        }
     }
 }
 
 /// A context with a stream table `requests` over these inputs.
 pub fn context(inputs: Vec<Vec<RecordBatch>>, lateness: i64, customer: Option<&str>) -> Context {
+    context_of(Rehearsed { inputs, endless: false }, lateness, customer)
+}
+
+/// The same over any rehearsed source.
+pub fn context_of(source: Rehearsed, lateness: i64, customer: Option<&str>) -> Context {
     let context = Context::builder().build();
     let time = TimeSettings {
         event_time: Some("time".to_owned()),
@@ -103,6 +123,6 @@ pub fn context(inputs: Vec<Vec<RecordBatch>>, lateness: i64, customer: Option<&s
         ..TimeSettings::default()
     };
     let settings = TableSettings { time, late_to: None, dead_to: None };
-    context.register_source("requests", Arc::new(Rehearsed { inputs }), settings, true).expect("registers");
+    context.register_source("requests", Arc::new(source), settings, true).expect("registers");
     context
 }

@@ -150,7 +150,15 @@ impl Sessions {
         Self { closed_to: WATERMARK_START, ..Self::default() }
     }
 
-    fn update(&mut self, start: Micros, set: &RowSet, ids: &[KeyId], times: &[Option<Micros>], rows: &Evaluated, grouping: &Grouping) -> Result<()> {
+    fn update(
+        &mut self,
+        start: Micros,
+        set: &RowSet,
+        ids: &[KeyId],
+        times: &[Option<Micros>],
+        rows: &Evaluated,
+        grouping: &Grouping,
+    ) -> Result<()> {
         let pane = match self.panes.entry(start) {
             std::collections::btree_map::Entry::Occupied(pane) => pane.into_mut(),
             std::collections::btree_map::Entry::Vacant(place) => place.insert(OpenPane::new(grouping)?),
@@ -177,13 +185,12 @@ impl Sessions {
 
     /// Whether an event of `key` at `time` would join a session that is still open.
     fn joins_open(&self, key: KeyId, time: Micros, gap: Micros) -> bool {
-        let near = |first: Micros, last: Micros| {
-            first.saturating_sub(time) <= gap && time.saturating_sub(last) <= gap
-        };
+        let near = |first: Micros, last: Micros| first.saturating_sub(time) <= gap && time.saturating_sub(last) <= gap;
         self.keys.parts(key).iter().any(|part| near(part.first, part.last))
-            || self.panes.values().any(|pane| {
-                pane.groups.get(&key).is_some_and(|group| near(pane.first[*group], pane.last[*group]))
-            })
+            || self
+                .panes
+                .values()
+                .any(|pane| pane.groups.get(&key).is_some_and(|group| near(pane.first[*group], pane.last[*group])))
     }
 
     /// Seals the panes that end at or before `up_to`.
@@ -229,7 +236,8 @@ impl Sessions {
             let limit = if everything { Micros::MAX } else { up_to };
             for parts in self.keys.take_runs(key, gap, |first, last| {
                 let end = last.saturating_add(gap);
-                let goes_on = coming.iter().any(|(f, l)| f.saturating_sub(last) <= gap && first.saturating_sub(*l) <= gap);
+                let goes_on =
+                    coming.iter().any(|(f, l)| f.saturating_sub(last) <= gap && first.saturating_sub(*l) <= gap);
                 (limit == Micros::MAX || end < limit) && !goes_on
             }) {
                 let start = parts.iter().map(|part| part.first).min().unwrap_or_default();

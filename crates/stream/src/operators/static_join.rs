@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use fyke_types::Result;
 use futures::TryStreamExt;
+use fyke_types::Result;
 
 use super::Slot;
 use crate::{Operator, Output, Tagged, engine_error};

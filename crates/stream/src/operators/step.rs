@@ -126,7 +126,8 @@ impl Operator for Step {
         for customer in customers {
             let mut up_to = marks.of(customer);
             if marks.silent.contains(&customer) && self.has_window() {
-                let last = self.waiting.get(&customer).and_then(|w| w.keys().rfind(|end| **end != WATERMARK_END).copied());
+                let last =
+                    self.waiting.get(&customer).and_then(|w| w.keys().rfind(|end| **end != WATERMARK_END).copied());
                 up_to = up_to.max(last.unwrap_or(up_to));
             }
             self.close(customer, up_to, out)?;

@@ -95,7 +95,9 @@ impl WindowAggregate {
                 };
                 let (starts, ends) = (member(0)?, member(1)?);
                 Ok((0..batch.num_rows())
-                    .map(|row| (windows.is_valid(row) && ends.is_valid(row)).then(|| (ends.value(row), starts.value(row))))
+                    .map(|row| {
+                        (windows.is_valid(row) && ends.is_valid(row)).then(|| (ends.value(row), starts.value(row)))
+                    })
                     .collect())
             }
         }

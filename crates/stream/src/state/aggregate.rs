@@ -49,7 +49,10 @@ pub fn evaluate_filter(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) 
 ///
 /// # Errors
 /// When the expression fails or is neither.
-pub fn evaluate_time(expression: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
+pub fn evaluate_time(
+    expression: &Arc<dyn PhysicalExpr>,
+    batch: &RecordBatch,
+) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
     times_of(&evaluate(expression, batch)?)
 }
 

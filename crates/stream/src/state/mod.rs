@@ -4,6 +4,6 @@ mod aggregate;
 mod partition;
 mod store;
 
-pub use aggregate::{Aggregate, AccumulatorFactory, evaluate, evaluate_filter, evaluate_time};
+pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
 pub use partition::{RowSet, partition_rows};
 pub use store::{Sealed, Store};

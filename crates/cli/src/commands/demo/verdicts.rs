@@ -41,7 +41,10 @@ pub async fn train(demo: &Demo, registry: &Path) -> Result<TrainReport> {
         )
     };
     let growing = format!("WHERE f.last_minute = f.so_far['end'] AND f.minutes IN ({MOMENTS})");
-    let query = format!("{} UNION ALL {};", of("client_sessions", ""), of("client_progress", &growing));
+    // learning depends on the order of rows, and a join has none
+    let order = format!("customer, client_ip, agent, first_time, {}", features.join(", "));
+    let (visits, parts) = (of("client_sessions", ""), of("client_progress", &growing));
+    let query = format!("SELECT * FROM ({visits} UNION ALL {parts}) ORDER BY {order};");
     let text = format!("{}{}\n{query}", demo.known.detector(SHIPPED)?, demo.known.labels());
     let mut settings = TrainSettings::new(NAME, "bot");
     settings.columns = TableColumns {
@@ -56,7 +59,9 @@ pub async fn train(demo: &Demo, registry: &Path) -> Result<TrainReport> {
     settings.params.subsample = 0.8;
     settings.params.column_sample = 0.5;
     settings.params.balanced = true;
-    train_model(&fyke::context(), &text, &settings, &Registry::open(registry)?).await
+    // one partition: sums of doubles depend on the order too
+    let context = fyke::context_with(|builder| builder.partitions(1));
+    train_model(&context, &text, &settings, &Registry::open(registry)?).await
 }
 
 /// Streams the other world through the detector, into Parquet and onto a board.

@@ -20,7 +20,7 @@ use fyke::{Context, Error, Result, Script, SinkMode};
 use self::board::Board;
 use self::verdicts::{COLUMNS, Collected};
 use crate::drive::{check, cores, drive, runtime, source_lines};
-use crate::script::Parameters;
+use crate::script::name_and_value;
 use crate::terminal::{Bar, Failure, ReportFormat, say};
 
 /// Who are the bots on my site? Judges an access log and follows it, without configuration.
@@ -59,8 +59,9 @@ pub struct Watch {
     #[arg(long, value_name = "DURATION")]
     lateness: Option<String>,
 
-    #[command(flatten)]
-    settings: Parameters,
+    /// A setting of the detector (bot_score, min_clients, …) or of the log's table (trusted_proxies, …)
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    settings: Vec<(String, String)>,
 }
 
 const EXAMPLES: &str = "\
@@ -71,8 +72,8 @@ Examples:
   fyke watch access.log --allow friends.txt --set bot_score=90
   fyke watch access.log --set trusted_proxies=10.0.0.0/8
 
---set takes settings of the detector (session_gap, min_clients, night_from, night_to, bot_score, suspect_score,
-attack_requests) and of the log's table.
+Settings of the detector: session_gap, min_clients, night_from, night_to, bot_score,
+suspect_score, attack_requests.
 Keys: s, r, l sort by score, requests, last seen; arrows choose a client and show why; q leaves.";
 
 impl Watch {
@@ -124,7 +125,7 @@ impl Watch {
 
     /// The detector over all logs.
     fn script(&self, once: bool) -> Result<String> {
-        let mut options = self.settings.values();
+        let mut options: BTreeMap<String, String> = self.settings.iter().cloned().collect();
         let lateness =
             self.lateness.clone().unwrap_or_else(|| if once { "10 minutes" } else { "10 seconds" }.to_owned());
         options.entry("lateness".to_owned()).or_insert(lateness);
