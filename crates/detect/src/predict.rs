@@ -1,8 +1,9 @@
 //! `predict('name@version', f1, …, fn)` and `predict_against('name@version', f1, …, fn, b1, …, bn)`: a model's verdict
 //! as a struct of `score` (0 to 100), `label` ('bot' or 'human' by the model's threshold), `version` and `reasons`.
 //!
-//! The model is found while the query is planned; features are checked by number and type against its signature. The
-//! b are the customer's averages that reasons compare with; without them people's averages serve.
+//! The model is found while the query is planned, and stays the same while it runs; features are checked by number and
+//! type against its signature. The b are the customer's averages that reasons compare with; without them people's
+//! averages serve.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -14,8 +15,9 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 use fyke_learn::FeatureKind;
 use fyke_types::Error;
@@ -29,6 +31,7 @@ pub(crate) fn functions(models: &Models) -> [ScalarUDF; 2] {
         ScalarUDF::new_from_impl(Predict {
             models: models.clone(),
             against,
+            pinned: None,
             signature: Signature::user_defined(Volatility::Immutable),
         })
     })
@@ -37,6 +40,8 @@ pub(crate) fn functions(models: &Models) -> [ScalarUDF; 2] {
 struct Predict {
     models: Models,
     against: bool,
+    /// The model, once the query is planned.
+    pinned: Option<Arc<Detector>>,
     signature: Signature,
 }
 
@@ -48,7 +53,7 @@ impl fmt::Debug for Predict {
 
 impl PartialEq for Predict {
     fn eq(&self, other: &Self) -> bool {
-        self.against == other.against
+        self.against == other.against && self.pinned.as_ref().map(Arc::as_ptr) == other.pinned.as_ref().map(Arc::as_ptr)
     }
 }
 
@@ -62,6 +67,14 @@ impl Hash for Predict {
 
 fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// The model's name.
+fn constant(name: &ColumnarValue) -> Result<String> {
+    match name {
+        ColumnarValue::Scalar(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name))) => Ok(name.clone()),
+        _ => Err(external(Error::usage("the model's name is no constant text"))),
+    }
 }
 
 fn result_fields() -> Fields {
@@ -110,15 +123,30 @@ impl ScalarUDFImpl for Predict {
         Ok(Arc::new(Field::new(self.name(), DataType::Struct(result_fields()), true)))
     }
 
+    /// Puts the model that the name means now into the plan.
+    fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        let name = match (&self.pinned, args.first()) {
+            (None, Some(Expr::Literal(name, _))) => constant(&ColumnarValue::Scalar(name.clone()))?,
+            _ => return Ok(ExprSimplifyResult::Original(args)),
+        };
+        let pinned = Self {
+            models: self.models.clone(),
+            against: self.against,
+            pinned: Some(self.models.resolve(&name).map_err(external)?),
+            signature: self.signature.clone(),
+        };
+        Ok(ExprSimplifyResult::Simplified(ScalarUDF::new_from_impl(pinned).call(args)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
         let Some((name, features)) = args.args.split_first() else {
             return Err(external(self.usage("no model is named".to_owned())));
         };
-        let name = name.to_array(1)?;
-        let name = name.as_string_opt::<i32>().filter(|name| !name.is_empty() && name.is_valid(0));
-        let Some(name) = name else { return Err(external(self.usage("the model's name is null".to_owned()))) };
-        let detector = self.models.resolve(name.value(0)).map_err(external)?;
+        let detector = match &self.pinned {
+            Some(detector) => Arc::clone(detector),
+            None => self.models.resolve(&constant(name)?).map_err(external)?,
+        };
         let columns: Vec<ArrayRef> = features.iter().map(|column| column.to_array(rows)).collect::<Result<_>>()?;
         let width = detector.model.signature().width();
         let (features, baselines) = columns.split_at(width.min(columns.len()));

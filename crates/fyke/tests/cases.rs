@@ -175,3 +175,50 @@ async fn a_live_stream_refuses_what_would_never_close() {
         assert!(error.contains(words) && error.contains("hint:"), "{query}: {error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_rows_and_dead_letters_are_written_where_the_table_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    // row 5 comes 90 s behind row 4, which is more than the lateness; line 3 has no time. Blocks end at a megabyte, so
+    // the padding puts the late row behind a mark that has moved.
+    let line = |second: u32, pad: usize| {
+        format!(
+            "{{\"time\":\"2026-01-01T00:0{}:{:02}Z\",\"host\":\"{}\"}}\n",
+            second / 60,
+            second % 60,
+            "x".repeat(pad)
+        )
+    };
+    let log = format!(
+        "{}{}{{\"host\":\"a\"}}\n{}{}{}",
+        line(1, 1),
+        line(2, 1),
+        line(150, 70_000),
+        line(60, 1_100_000),
+        line(61, 1)
+    );
+    std::fs::write(path("log.json"), log).expect("written");
+    let text = format!(
+        "CREATE UNBOUNDED EXTERNAL TABLE requests (time TIMESTAMP, host VARCHAR) STORED AS JSON LOCATION '{}' OPTIONS \
+         ('event_time' 'time', 'lateness' '10 seconds', 'late_to' '{}', 'dead_to' '{}'); \
+         SELECT tumble(time, INTERVAL '10 seconds') AS w, count(*) AS n FROM requests GROUP BY w",
+        path("log.json"),
+        path("late.json"),
+        path("dead.json"),
+    );
+    let script = Script::parse(&text, "late.sql", &BTreeMap::new()).expect("parses");
+    let kept = Kept::default();
+    let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
+    let context = fyke::context();
+    let driver = context.stream_script(&script, false, SinkMode::Append, &select, &mut |_| {}).await.expect("plans");
+    let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs").expect("runs");
+    let (read, used, late, dead) = progress.totals();
+    assert_eq!((read, dead, used + late), (6, 1, 5));
+    let rows = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default().lines().count() as u64;
+    assert!(late >= 1, "{progress:?}");
+    assert_eq!((rows("late.json"), rows("dead.json")), (late, dead));
+    let letter: serde_json::Value =
+        serde_json::from_str(std::fs::read_to_string(path("dead.json")).expect("dead.json").trim()).expect("JSON");
+    assert_eq!((letter["line"].as_u64(), letter["raw"].as_str()), (Some(3), Some("{\"host\":\"a\"}")));
+}

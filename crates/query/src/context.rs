@@ -250,9 +250,12 @@ impl Context {
         self.connector(&format)?.sink(&spec)
     }
 
-    /// A sink into a declared table.
+    /// A sink into a declared table, or into a file whose extension says its format.
     pub(crate) fn table_sink(&self, name: &str, schema: &SchemaRef, mode: SinkMode) -> Result<Box<dyn Sink>> {
         let Some(provider) = self.provider(name) else {
+            if format_of(name).is_ok() {
+                return self.sink(None, name, Arc::clone(schema), BTreeMap::new(), mode);
+            }
             return Err(Error::usage(format!("'{name}' is no table that can be written to"))
                 .hint(format!("CREATE EXTERNAL TABLE {name} (…) STORED AS PARQUET LOCATION '…'")));
         };

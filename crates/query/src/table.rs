@@ -15,8 +15,8 @@ pub const TIME_SETTINGS: [(&str, &str); 8] = [
     ("idle_after", "wall time after which a silent input holds nobody back, or 'off' (default '1 minute')"),
     ("close_after", "wall time after which a silent customer's open windows close, or 'off' (default '10 minutes')"),
     ("max_ahead", "rows further ahead of the clock than this are dead letters (default '1 day')"),
-    ("late_to", "table that late rows are written to (default: counted only)"),
-    ("dead_to", "table that dead letters are written to (default: counted only)"),
+    ("late_to", "table, or file such as late.parquet, that late rows are written to (default: counted only)"),
+    ("dead_to", "table, or file such as dead.json, that dead letters are written to (default: counted only)"),
 ];
 
 /// The engine's settings of a table.

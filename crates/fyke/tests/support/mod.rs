@@ -1,5 +1,7 @@
 //! Logs to test on: simulated worlds, and real ones where they lie.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests may, and say what they skip")]
+
 use std::path::{Path, PathBuf};
 
 use fyke::Context;
@@ -8,7 +10,7 @@ use fyke::arrow::util::display::array_value_to_string;
 use fyke_simulate::{LogFormat, World, WorldSettings, export};
 
 /// The folder of real data, if it is there.
-pub fn data() -> Option<PathBuf> {
+fn data() -> Option<PathBuf> {
     let folder = std::env::var_os("FYKE_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     folder.is_dir().then_some(folder)
@@ -37,8 +39,7 @@ pub async fn columns(context: &Context, sql: &str) -> Vec<Vec<String>> {
     batches.iter().flat_map(text).collect()
 }
 
-/// A batch as text.
-pub fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
+fn text(batch: &RecordBatch) -> Vec<Vec<String>> {
     let row = |row| batch.columns().iter().map(|column| array_value_to_string(column, row).unwrap()).collect();
     (0..batch.num_rows()).map(row).collect()
 }
