@@ -344,7 +344,7 @@ impl Driver {
             progress.clone_from(&source.progress);
         }
         // the state's size walks all stores: now and then is enough
-        if self.progress.epochs % 64 == 0 {
+        if self.progress.epochs.is_multiple_of(64) {
             let size = self.graph.state_size();
             (self.progress.state_rows, self.progress.state_bytes) = (size.rows, size.bytes);
         }

@@ -48,6 +48,11 @@ impl Store {
         self.groups.as_ref().map_or(1, |groups| groups.len())
     }
 
+    /// Whether it holds no group; without keys there is always one.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes, as its parts report them.
     pub fn bytes(&self) -> usize {
         self.groups.as_ref().map_or(0, |groups| groups.size())
