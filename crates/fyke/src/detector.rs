@@ -100,7 +100,8 @@ pub struct EvaluateReport {
 /// Planning errors of the query, `Data` for labels or features that can't be learnt from, and the registry's.
 pub async fn train(context: &Context, sql: &str, settings: &TrainSettings, registry: &Registry) -> Result<TrainReport> {
     let batches = context.sql(sql).await?.collect().await?;
-    let table = FeatureTable::from_batches(&batches, &settings.columns)?;
+    // a query's rows come in any order, but the same rows shall give the same model
+    let table = FeatureTable::from_batches(&batches, &settings.columns)?.ordered();
     let split = time_split(&table, settings.train_share)?;
     let mut model = fit(&split.train, settings)?;
     let evaluation = fyke_learn::evaluate(&model, &split.test)?;

@@ -216,6 +216,23 @@ impl FeatureTable {
         }
     }
 
+    /// The rows in an order of their own (time, group, label, weight, features), so that what is learnt does not depend
+    /// on the order in which a query gave them: equal multisets of rows give equal tables.
+    #[must_use]
+    pub fn ordered(&self) -> Self {
+        let bits = |value: f32| if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() };
+        let key = |row: usize| {
+            let of = |columns: &Option<Vec<i64>>| columns.as_ref().and_then(|values| values.get(row).copied());
+            let group = self.groups.as_ref().and_then(|groups| groups.get(row).copied());
+            let weight = self.weights.as_ref().and_then(|weights| weights.get(row).copied()).map(bits);
+            (of(&self.times), group, self.labels.get(row).copied(), weight)
+        };
+        let features = |row: usize| self.rows.row(row).unwrap_or_default().iter().copied().map(bits);
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by(|a, b| key(*a).cmp(&key(*b)).then_with(|| features(*a).cmp(features(*b))));
+        self.select(&order)
+    }
+
     /// Each feature's average over the rows that have it; NaN where none has, and for categories.
     pub fn averages(&self) -> Vec<f64> {
         let average = |(place, feature): (usize, &Feature)| {
@@ -332,6 +349,16 @@ mod tests {
             let error = FeatureTable::from_batches(&[batch(label.clone())], &columns).unwrap_err();
             assert!(error.message().contains(&format!("'{name}'")), "{error}");
         }
+    }
+
+    #[test]
+    fn ordered_tables_forget_the_order_of_their_rows() {
+        let labels: ArrayRef = Arc::new(Int32Array::from(vec![0, 1, 1, 0, 1]));
+        let table = FeatureTable::from_batches(&[batch(labels)], &columns()).unwrap();
+        let shuffled = table.select(&[3, 0, 4, 2, 1]);
+        assert_ne!(shuffled.data_hash(), table.data_hash());
+        assert_eq!(shuffled.ordered().data_hash(), table.ordered().data_hash());
+        assert_eq!(shuffled.ordered().times(), Some(&[0, 10, 20, 30, 40][..]));
     }
 
     #[test]

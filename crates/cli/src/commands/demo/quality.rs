@@ -6,7 +6,7 @@ use std::fmt;
 use fyke::learn::metrics::Confusion;
 use fyke_simulate::{ClientLabel, Kind, LabelTable};
 
-use super::rate_limit::RateLimit;
+use super::rate_limit::{RateLimit, WRONGLY_LIMITED_MAX};
 use crate::commands::watch::board::{Board, SortBy};
 use crate::terminal::{Table, count};
 
@@ -100,7 +100,8 @@ impl fmt::Display for Quality {
             .collect();
         writeln!(f, "{}", kinds.rows(&rows))?;
         let mut table = Table::new([("", false), ("precision", true), ("recall", true), ("F1", true)]);
-        let limit = format!("rate limit, {} a minute", count(self.threshold as u64));
+        let wronged = 100.0 * WRONGLY_LIMITED_MAX;
+        let limit = format!("rate limit, {} a minute ({wronged:.0} % wronged)", count(self.threshold as u64));
         let rows = [
             ("fyke, another seed".to_owned(), &self.seen.ours),
             (limit.clone(), &self.seen.limit),

@@ -6,16 +6,20 @@ use fyke::arrow::array::{AsArray, RecordBatch};
 use fyke::arrow::compute::cast;
 use fyke::arrow::datatypes::{DataType, Float64Type};
 use fyke::detect::SHIPPED;
-use fyke::learn::metrics::best_f1;
+use fyke::learn::metrics::threshold_at_false_positive_rate;
 use fyke::{Error, Result};
 use fyke_simulate::LabelTable;
 
 use super::worlds::{Demo, Written};
 
+/// So many of those who are no bots may be limited: what an operator would put up with. The limit of the best F1 would
+/// be no limit at all (one request a minute), since most of this traffic is made by bots.
+pub const WRONGLY_LIMITED_MAX: f64 = 0.01;
+
 /// A customer and an address.
 type Address = (String, String);
 
-/// The limit that was best on the known world, and what addresses did in the judged one.
+/// The lowest limit that wrongs few enough on the known world, and what addresses did in the judged one.
 pub struct RateLimit {
     /// Requests in a minute from which an address is called a bot.
     pub threshold: f64,
@@ -29,19 +33,19 @@ impl RateLimit {
     }
 }
 
-/// Finds the best threshold with the known world's truth.
+/// Finds the threshold with the known world's truth.
 ///
 /// # Errors
 /// What planning or reading fails with.
 pub async fn learn(demo: &Demo) -> Result<RateLimit> {
     let known = peaks(&demo.known).await?;
     let (scores, labels) = with_truth(&known, &demo.known.exported.labels);
-    let Some(best) = best_f1(&scores, &labels) else {
+    let Some(point) = threshold_at_false_positive_rate(&scores, &labels, WRONGLY_LIMITED_MAX) else {
         return Err(
             Error::data("the traffic to learn from has no bot, or nobody else").hint("make more of it: --minutes")
         );
     };
-    Ok(RateLimit { threshold: best.threshold, peaks: peaks(&demo.judged).await? })
+    Ok(RateLimit { threshold: point.threshold, peaks: peaks(&demo.judged).await? })
 }
 
 fn with_truth(peaks: &HashMap<Address, f64>, labels: &LabelTable) -> (Vec<f64>, Vec<bool>) {

@@ -8,7 +8,7 @@ use fyke::detect::{SHIPPED, SHIPPED_FEATURES};
 use fyke::detector::{TrainReport, TrainSettings, train as train_model};
 use fyke::learn::{Registry, TableColumns};
 use fyke::types::Sink;
-use fyke::{Context, Progress, Result, Script, SinkMode};
+use fyke::{Context, Progress, Result, RunSettings, Script, SinkMode};
 
 use super::file_in;
 use super::worlds::Demo;
@@ -41,10 +41,8 @@ pub async fn train(demo: &Demo, registry: &Path) -> Result<TrainReport> {
         )
     };
     let growing = format!("WHERE f.last_minute = f.so_far['end'] AND f.minutes IN ({MOMENTS})");
-    // learning depends on the order of rows, and a join has none
-    let order = format!("customer, client_ip, agent, first_time, {}", features.join(", "));
     let (visits, parts) = (of("client_sessions", ""), of("client_progress", &growing));
-    let query = format!("SELECT * FROM ({visits} UNION ALL {parts}) ORDER BY {order};");
+    let query = format!("{visits} UNION ALL {parts};");
     let text = format!("{}{}\n{query}", demo.known.detector(SHIPPED)?, demo.known.labels());
     let mut settings = TrainSettings::new(NAME, "bot");
     settings.columns = TableColumns {
@@ -59,7 +57,7 @@ pub async fn train(demo: &Demo, registry: &Path) -> Result<TrainReport> {
     settings.params.subsample = 0.8;
     settings.params.column_sample = 0.5;
     settings.params.balanced = true;
-    // one partition: sums of doubles depend on the order too
+    // one partition: sums of doubles depend on the order of rows
     let context = fyke::context_with(|builder| builder.partitions(1));
     train_model(&context, &text, &settings, &Registry::open(registry)?).await
 }
@@ -78,7 +76,8 @@ pub async fn stream(context: &Context, demo: &Demo, folder: &Path, mode: SinkMod
     let rows = Collected::default();
     let select = |_: &SchemaRef| -> Result<Box<dyn Sink>> { Ok(Box::new(rows.clone())) };
     let mut explain = |_| {};
-    let driver = context.stream_script(&script, false, mode, &select, &mut explain).await?;
+    let settings = RunSettings { mode, ..RunSettings::default() };
+    let driver = context.stream_script(&script, &settings, &select, &mut explain).await?;
     let progress = drive(driver, Bar::new(true, Some(demo.judged.exported.bytes)), false).await?;
     let mut board = Board::default();
     rows.drain().into_iter().for_each(|row| board.take(row));
