@@ -5,6 +5,8 @@
 pub enum Unit {
     /// 0 to 1, written as percent.
     Share,
+    /// The difference of two shares, written in points above or below.
+    Points,
     /// A number of things.
     Count,
     /// Seconds.
@@ -41,7 +43,7 @@ pub const DETECTOR_FEATURES: &[FeatureWords] = &[
     words("not_found", "{} of requests failed with 404", Unit::Share),
     words("denied", "{} of requests were denied (401, 403)", Unit::Share),
     words("server_errors", "{} of requests ended in a server's error (5xx)", Unit::Share),
-    words("errors_above", "{} more failed requests than the customer's average", Unit::Share),
+    words("errors_above", "the share of failed requests is {} the customer's average", Unit::Points),
     words("heads", "{} of requests are HEAD", Unit::Share),
     words("other_methods", "{} of requests use rare methods", Unit::Share),
     words("one_path", "a single path all along: {}", Unit::Number),

@@ -59,6 +59,8 @@ fn in_words(name: &str, value: f64, average: f64, whose: &str) -> Option<String>
     let digits = (0..4).find(|digits| written(value, unit, *digits) != written(average, unit, *digits))?;
     let (value, average) = (written(value, unit, digits), written(average, unit, digits));
     Some(match words {
+        // it is a comparison already
+        Some(words) if unit == Unit::Points => words.phrase.replace("{}", &value),
         Some(words) => format!("{} ({whose} {average})", words.phrase.replace("{}", &value)),
         None => format!("{name} is {value} ({whose} {average})"),
     })
@@ -67,6 +69,8 @@ fn in_words(name: &str, value: f64, average: f64, whose: &str) -> Option<String>
 fn written(value: f64, unit: Unit, more: usize) -> String {
     match unit {
         Unit::Share => format!("{:.*} %", more, 100.0 * value),
+        Unit::Points if value < 0.0 => format!("{:.*} points below", more, -100.0 * value),
+        Unit::Points => format!("{:.*} points above", more, 100.0 * value),
         Unit::Count => format!("{value:.more$}"),
         Unit::Seconds => format!("{:.*} s", 1 + more, value),
         Unit::Bytes if value >= 10_000.0 => format!("{:.*} kB", more, value / 1_000.0),
@@ -94,6 +98,10 @@ mod tests {
         assert_eq!(
             say("night", 0.0002, 0.0001).as_deref(),
             Some("0.02 % of requests come at night (customer's average 0.01 %)")
+        );
+        assert_eq!(
+            say("errors_above", -0.35, 0.0).as_deref(),
+            Some("the share of failed requests is 35 points below the customer's average")
         );
         assert_eq!(say("night", 0.5, 0.5), None);
         assert_eq!(say("mine", 3.0, 1.0).as_deref(), Some("mine is 3.0 (customer's average 1.0)"));
