@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, StructArray, TimestampMicrosecondArray};
+use arrow::array::{Array, ArrayRef, AsArray, StructArray, TimestampMicrosecondArray};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Fields, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
 
-use crate::Micros;
+use crate::{Error, Micros, Result};
 
 /// Type of `start` and `end`, and of all event times inside Fyke: microseconds without zone, UTC.
 pub const TIME: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -40,4 +41,31 @@ pub fn windows(start: Vec<Micros>, end: Vec<Micros>, nulls: Option<NullBuffer>) 
         Arc::new(TimestampMicrosecondArray::new(ScalarBuffer::from(values), nulls.clone()))
     };
     StructArray::new(window_fields(), vec![column(start), column(end)], nulls.clone())
+}
+
+/// The row times of a column in microseconds: of a timestamp itself, of a window its end − 1, so that windows feed
+/// windows.
+///
+/// # Errors
+/// When the column is neither.
+pub fn row_times(column: &ArrayRef) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
+    match column.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            Ok((times.values().to_vec(), times.nulls().cloned()))
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            // rounds down also before 1970, where a cast would round towards zero
+            let times = column.as_primitive::<TimestampNanosecondType>();
+            Ok((times.values().iter().map(|t| t.div_euclid(1_000)).collect(), times.nulls().cloned()))
+        }
+        DataType::Timestamp(_, _) => row_times(&cast(column, &TIME)?),
+        other if is_window(other) => {
+            let windows = column.as_struct();
+            let (mut ends, nulls) = row_times(windows.column(1))?;
+            ends.iter_mut().for_each(|end| *end = end.saturating_sub(1));
+            Ok((ends, NullBuffer::union(nulls.as_ref(), windows.nulls())))
+        }
+        other => Err(Error::internal(format!("a window function takes a timestamp or a window, not {other}"))),
+    }
 }

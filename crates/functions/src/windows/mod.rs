@@ -9,11 +9,10 @@ mod session_over;
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::{Expr, ScalarUDF, WindowUDF};
 use fyke_types::{Micros, Span, WindowSpec, window};
 
@@ -112,34 +111,9 @@ fn span(value: &ScalarValue) -> Option<Span> {
     }
 }
 
-/// The row times of a column: of a timestamp itself, of a window its end − 1 µs, so that windows feed windows.
-///
-/// # Errors
-/// When the column is neither.
-pub fn row_times(column: &ArrayRef) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
-    match column.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            let times = column.as_primitive::<TimestampMicrosecondType>();
-            Ok((times.values().to_vec(), times.nulls().cloned()))
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            // rounds down also before 1970, where a cast would round towards zero
-            let times = column.as_primitive::<TimestampNanosecondType>();
-            Ok((times.values().iter().map(|t| t.div_euclid(1_000)).collect(), times.nulls().cloned()))
-        }
-        DataType::Timestamp(_, _) => {
-            let times = cast(column, &window::TIME)?;
-            let times = times.as_primitive::<TimestampMicrosecondType>();
-            Ok((times.values().to_vec(), times.nulls().cloned()))
-        }
-        other if window::is_window(other) => {
-            let windows = column.as_struct();
-            let (mut ends, nulls) = row_times(windows.column(1))?;
-            ends.iter_mut().for_each(|end| *end = end.saturating_sub(1));
-            Ok((ends, NullBuffer::union(nulls.as_ref(), windows.nulls())))
-        }
-        other => exec_err!("a window function takes a timestamp or a window, not {other}"),
-    }
+/// The row times of a column, as [`window::row_times`] gives them.
+fn row_times(column: &ArrayRef) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
+    window::row_times(column).map_err(|error| DataFusionError::External(Box::new(error)))
 }
 
 fn is_time(data_type: &DataType) -> bool {
