@@ -14,16 +14,17 @@
 //! `read_stream()` in place of `read()` makes the same script live.
 
 pub use fyke_query::{
-    BatchReport, Comparison, Context, ContextBuilder, DataFrame, Driver, FunctionDoc, IntoExpr, JoinType, OutputMode,
-    ParityReport, Progress, ReadBuilder, Script, SelectSink, SinkProgress, SourceProgress, Statement, StatementKind,
-    StopSignal, StreamWriter, StreamingQuery, TIME_SETTINGS, TableSettings, Trigger, Writer, compare_rows,
-    function_reference,
+    BatchReport, CheckpointSettings, Comparison, Context, ContextBuilder, DataFrame, Driver, FunctionDoc, IntoExpr,
+    JoinType, OutputMode, ParityReport, Progress, ReadBuilder, RunSettings, Script, SelectSink, SinkProgress,
+    SourceProgress, Statement, StatementKind, StopSignal, StreamWriter, StreamingQuery, TIME_SETTINGS, TableSettings,
+    Trigger, Writer, checkpoint, compare_rows, function_reference,
 };
 pub use fyke_types::{Clock, Error, Kind, Place, Result, SinkMode, SystemClock};
 
 pub use datafusion::arrow;
 
 pub mod detector;
+pub mod testing;
 
 /// Where batches come from, and go.
 pub mod connect {

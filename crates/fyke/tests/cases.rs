@@ -1,11 +1,14 @@
 //! Every case under `tests/cases` against its one expected file, in every mode.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fyke::arrow::array::RecordBatch;
+use fyke::connect::MemorySink;
 use fyke::types::Sink;
-use fyke::{Context, Script, SinkMode};
+use fyke::{CheckpointSettings, Context, RunSettings, Script, SinkMode, checkpoint};
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Default)]
@@ -39,10 +42,34 @@ fn script(case: &Path) -> fyke::Result<Script> {
 async fn stream(case: &Path, context: Context) -> fyke::Result<(String, (u64, u64, u64, u64))> {
     let kept = Kept::default();
     let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
-    let driver = context.stream_script(&script(case)?, false, SinkMode::Append, &select, &mut |_| {}).await?;
+    let driver = context.stream_script(&script(case)?, &RunSettings::default(), &select, &mut |_| {}).await?;
     let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs")?;
     let rows = String::from_utf8(kept.0.lock().expect("lock").clone()).expect("UTF-8");
     Ok((rows, progress.totals()))
+}
+
+/// The same with a crash after every few epochs and a checkpoint every few others, until it comes to its end. Blocks are
+/// so small that a case has many epochs; each process is a context of its own.
+async fn killed_and_resumed(case: &Path, crash: u64, every: u64) -> fyke::Result<(String, (u64, u64, u64, u64), u32)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = MemorySink::exactly_once();
+    let checkpoint = CheckpointSettings {
+        every: checkpoint::Every::Epochs(every),
+        ..CheckpointSettings::new(folder.path().join("checkpoint"))
+    };
+    let settings = RunSettings { checkpoint: Some(checkpoint), ..RunSettings::default() };
+    for crashes in 0..10_000 {
+        let context = fyke::context_with(|builder| builder.decode_threads(crashes as usize % 3).block_bytes(40));
+        let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(sink.clone())) };
+        let driver = context.stream_script(&script(case)?, &settings, &select, &mut |_| {}).await?;
+        let run = tokio::task::spawn_blocking(move || driver.run_until_crash(crash));
+        if let Some(progress) = run.await.expect("runs")? {
+            let mut rows = Vec::new();
+            sink.batches().iter().try_for_each(|batch| fyke::connect::batch_to_json_lines(batch, &mut rows))?;
+            return Ok((String::from_utf8(rows).expect("UTF-8"), progress.totals(), crashes));
+        }
+    }
+    panic!("{} does not get on", case.display());
 }
 
 async fn batch(case: &Path) -> fyke::Result<String> {
@@ -124,6 +151,29 @@ async fn every_case_gives_its_expected_rows_in_every_mode() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_case_killed_and_resumed_gives_its_expected_rows_once() {
+    let (mut failures, mut all_crashes) = (Vec::new(), 0);
+    for case in cases().iter().filter(|case| case.join("expected.jsonl").exists()) {
+        // a checkpoint after each epoch, and one after the third of which a crash comes before the fourth
+        for (crash, every) in [(1, 1), (2, 1), (4, 3)] {
+            let mode = format!("killed after {crash} epochs, checkpoint every {every}");
+            match killed_and_resumed(case, crash, every).await {
+                Ok((text, (read, used, late, dead), crashes)) => {
+                    all_crashes += crashes;
+                    failures.extend(compare(case, &mode, &text).err());
+                    if read != used + late + dead || late > 0 {
+                        failures.push(format!("{mode}: read {read}, used {used}, late {late}, dead {dead}"));
+                    }
+                }
+                Err(error) => failures.push(format!("{} [{mode}]: {error}", case.display())),
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(all_crashes > 200, "there were {all_crashes} crashes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_must_be_refused_is_refused_with_the_remedy_in_both_executions() {
     let mut failures = Vec::new();
     for case in cases().iter().filter(|case| case.join("refused.txt").exists()) {
@@ -168,7 +218,8 @@ async fn a_live_stream_refuses_what_would_never_close() {
         let script = Script::parse(&text, "live.sql", &BTreeMap::new()).expect("parses");
         let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(Kept::default())) };
         let context = fyke::context();
-        let error = match context.stream_script(&script, true, SinkMode::Append, &select, &mut |_| {}).await {
+        let live = RunSettings { follow: true, ..RunSettings::default() };
+        let error = match context.stream_script(&script, &live, &select, &mut |_| {}).await {
             Ok(_) => panic!("accepted: {query}"),
             Err(error) => error.to_string(),
         };
@@ -211,7 +262,7 @@ async fn late_rows_and_dead_letters_are_written_where_the_table_says() {
     let kept = Kept::default();
     let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
     let context = fyke::context();
-    let driver = context.stream_script(&script, false, SinkMode::Append, &select, &mut |_| {}).await.expect("plans");
+    let driver = context.stream_script(&script, &RunSettings::default(), &select, &mut |_| {}).await.expect("plans");
     let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs").expect("runs");
     let (read, used, late, dead) = progress.totals();
     assert_eq!((read, dead, used + late), (6, 1, 5));

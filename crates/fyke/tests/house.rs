@@ -1,5 +1,7 @@
 //! House rules as tests: the arrows between crates, module headers, a settings reference that matches.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -26,13 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 #[test]
 fn crates_depend_only_along_the_arrows() {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(root())
-        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
-        .output()
-        .expect("cargo runs");
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let metadata = metadata(&["--no-deps", "--offline"]);
     let arrows: BTreeMap<&str, &[&str]> = ARROWS.iter().copied().collect();
     for package in metadata["packages"].as_array().expect("packages") {
         let name = package["name"].as_str().expect("a name");
@@ -44,6 +40,41 @@ fn crates_depend_only_along_the_arrows() {
             assert!(!own || !normal || allowed.contains(&to), "{name} → {to} is no arrow of ARCHITECTURE.md");
         }
     }
+}
+
+/// What `cargo deny check licenses` would say, without its installation: every crate that the binary is built from has
+/// a licence that deny.toml allows.
+#[test]
+fn dependencies_have_licences_that_deny_toml_allows() {
+    let text = std::fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let deny: toml::Table = text.parse().expect("deny.toml is TOML");
+    let allowed: Vec<&str> =
+        deny["licenses"]["allow"].as_array().expect("a list").iter().filter_map(toml::Value::as_str).collect();
+    let rustc = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())).arg("-vV").output();
+    let version = String::from_utf8(rustc.expect("rustc runs").stdout).expect("text");
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let metadata = metadata(&["--offline", "--locked", "--filter-platform", host]);
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 200, "the dependencies were found");
+    for package in packages.iter().filter(|package| !package["source"].is_null()) {
+        let (name, licence) = (package["name"].as_str().expect("a name"), package["license"].as_str());
+        let licence = licence.unwrap_or_else(|| panic!("{name} names no licence"));
+        let expression = spdx::Expression::parse_mode(licence, spdx::ParseMode::LAX).expect(licence);
+        let fits = expression.evaluate(|requirement| allowed.contains(&requirement.to_string().as_str()));
+        assert!(fits, "{name} has the licence {licence}, which deny.toml does not allow");
+    }
+}
+
+fn metadata(arguments: &[&str]) -> serde_json::Value {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(root())
+        .args(["metadata", "--format-version", "1"])
+        .args(arguments)
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("metadata is JSON")
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -115,7 +115,7 @@ fn flatten(column: &ArrayRef, exact: &mut Vec<ArrayRef>, floats: &mut Vec<ArrayR
 }
 
 /// Pairs rows whose floats are equal within tolerance; what is left over on each side.
-fn match_floats(left: &mut Vec<Floats>, right: &mut Vec<Floats>) -> (Vec<Floats>, Vec<Floats>) {
+fn match_floats(left: &mut [Floats], right: &mut [Floats]) -> (Vec<Floats>, Vec<Floats>) {
     let order = |a: &Floats, b: &Floats| {
         let pairs = a.iter().zip(b).map(|(a, b)| match (a, b) {
             (Some(a), Some(b)) => a.total_cmp(b),
@@ -129,7 +129,7 @@ fn match_floats(left: &mut Vec<Floats>, right: &mut Vec<Floats>) -> (Vec<Floats>
         return (Vec::new(), Vec::new());
     }
     // neighbours in sorted order may be swapped by the tolerance: pair each with the first that fits
-    let mut rest: Vec<Floats> = right.clone();
+    let mut rest: Vec<Floats> = right.to_vec();
     let mut missing = Vec::new();
     for row in left.iter() {
         match rest.iter().position(|other| near_rows(row, other)) {
@@ -174,9 +174,9 @@ mod tests {
         let a = rows(&[(1, 0.1 + 0.2), (2, 5.0), (1, 7.0)]);
         let b = rows(&[(1, 7.0), (1, 0.3), (2, 5.0)]);
         let schema = a.schema();
-        assert!(compare_rows(&schema, &[a.clone()], &[b]).expect("compared").is_equal());
+        assert!(compare_rows(&schema, std::slice::from_ref(&a), &[b]).expect("compared").is_equal());
         let c = rows(&[(1, 0.3), (2, 5.0), (1, 7.0), (1, 7.0)]);
-        let found = compare_rows(&schema, &[a.clone()], &[c]).expect("compared");
+        let found = compare_rows(&schema, std::slice::from_ref(&a), &[c]).expect("compared");
         assert_eq!((found.only_left, found.only_right), (0, 1));
         let d = rows(&[(1, 0.300_001), (2, 5.0), (1, 7.0)]);
         let found = compare_rows(&schema, &[a], &[d]).expect("compared");

@@ -10,7 +10,9 @@ use datafusion::logical_expr::{AggregateUDF, DdlStatement, LogicalPlan, ScalarUD
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
-use fyke_types::{Clock, Connector, Error, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec};
+use fyke_types::{
+    Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
+};
 
 use crate::batch::{rewrite_group_by, rewrite_select_lists};
 use crate::check::check_windows;
@@ -19,7 +21,23 @@ use crate::frame::DataFrame;
 use crate::provider::Provider;
 use crate::reader::ReadBuilder;
 use crate::script::{Script, StatementKind, put_once};
+use crate::state_table::StateFunction;
 use crate::table::{FykeTable, TableSettings};
+
+/// How an output is opened.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SinkHow {
+    /// Whether rows of another run may be replaced.
+    pub(crate) mode: SinkMode,
+    /// With checkpoints: whose parts it gets.
+    pub(crate) parts: Option<PartsOf>,
+}
+
+impl From<SinkMode> for SinkHow {
+    fn from(mode: SinkMode) -> Self {
+        Self { mode, parts: None }
+    }
+}
 
 /// Settings of a context.
 #[derive(Debug)]
@@ -27,6 +45,7 @@ pub struct ContextBuilder {
     connectors: Vec<Arc<dyn Connector>>,
     clock: Arc<dyn Clock>,
     decode_threads: usize,
+    block_bytes: usize,
     partitions: usize,
 }
 
@@ -52,6 +71,14 @@ impl ContextBuilder {
         self
     }
 
+    /// About so many bytes of an input are decoded at once (default 1 MiB). Less costs speed and gives the stream shorter
+    /// epochs; no row depends on it.
+    #[must_use]
+    pub fn block_bytes(mut self, bytes: usize) -> Self {
+        self.block_bytes = bytes.max(1);
+        self
+    }
+
     /// Partitions of a batch plan (default 2).
     #[must_use]
     pub fn partitions(mut self, partitions: usize) -> Self {
@@ -74,12 +101,14 @@ impl ContextBuilder {
                 connectors: self.connectors,
                 clock: self.clock,
                 decode_threads: self.decode_threads,
+                block_bytes: self.block_bytes,
                 tables: Mutex::default(),
             }),
         };
         for function in window_functions().into_iter().chain(fyke_functions::scalar_functions()) {
             context.register_function(function);
         }
+        context.inner.session.register_udtf("state", Arc::new(StateFunction));
         for function in fyke_functions::aggregate_functions() {
             context.register_aggregate(function);
         }
@@ -92,6 +121,7 @@ struct Inner {
     connectors: Vec<Arc<dyn Connector>>,
     clock: Arc<dyn Clock>,
     decode_threads: usize,
+    block_bytes: usize,
     tables: Mutex<BTreeMap<String, Arc<Provider>>>,
 }
 
@@ -110,7 +140,13 @@ pub struct Context {
 impl Context {
     /// A context's settings with their defaults.
     pub fn builder() -> ContextBuilder {
-        ContextBuilder { connectors: Vec::new(), clock: Arc::new(SystemClock), decode_threads: 1, partitions: 2 }
+        ContextBuilder {
+            connectors: Vec::new(),
+            clock: Arc::new(SystemClock),
+            decode_threads: 1,
+            block_bytes: 1 << 20,
+            partitions: 2,
+        }
     }
 
     /// Reads a table as batch.
@@ -193,6 +229,10 @@ impl Context {
         self.inner.decode_threads
     }
 
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.inner.block_bytes
+    }
+
     pub(crate) fn state(&self) -> SessionState {
         self.inner.session.state()
     }
@@ -211,7 +251,7 @@ impl Context {
     }
 
     pub(crate) fn register_table(&self, name: &str, table: FykeTable) -> Result<()> {
-        let provider = Arc::new(Provider::new(Arc::new(table), self.clock(), self.decode_threads())?);
+        let provider = Arc::new(Provider::new(Arc::new(table), self)?);
         self.inner.session.deregister_table(name).map_err(running_error)?;
         self.inner.session.register_table(name, Arc::clone(&provider) as _).map_err(running_error)?;
         self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), provider);
@@ -240,21 +280,22 @@ impl Context {
         location: &str,
         schema: SchemaRef,
         options: BTreeMap<String, String>,
-        mode: SinkMode,
+        how: &SinkHow,
     ) -> Result<Box<dyn Sink>> {
         let format = match format {
             Some(format) => format.to_uppercase(),
             None => format_of(location)?,
         };
-        let spec = SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options };
+        let SinkHow { mode, parts } = how.clone();
+        let spec = SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options, parts };
         self.connector(&format)?.sink(&spec)
     }
 
     /// A sink into a declared table, or into a file whose extension says its format.
-    pub(crate) fn table_sink(&self, name: &str, schema: &SchemaRef, mode: SinkMode) -> Result<Box<dyn Sink>> {
+    pub(crate) fn table_sink(&self, name: &str, schema: &SchemaRef, how: &SinkHow) -> Result<Box<dyn Sink>> {
         let Some(provider) = self.provider(name) else {
             if format_of(name).is_ok() {
-                return self.sink(None, name, Arc::clone(schema), BTreeMap::new(), mode);
+                return self.sink(None, name, Arc::clone(schema), BTreeMap::new(), how);
             }
             return Err(Error::usage(format!("'{name}' is no table that can be written to"))
                 .hint(format!("CREATE EXTERNAL TABLE {name} (…) STORED AS PARQUET LOCATION '…'")));
@@ -267,8 +308,9 @@ impl Context {
             format: table.spec.format.clone(),
             location: table.spec.location.clone(),
             schema: Arc::clone(schema),
-            mode,
+            mode: how.mode,
             options: table.spec.options.clone(),
+            parts: how.parts.clone(),
         };
         table.connector().sink(&spec)
     }

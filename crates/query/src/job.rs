@@ -1,6 +1,7 @@
 //! Running scripts: live, once, batch, and both for comparison.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,21 +12,25 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
-use fyke_stream::{Driver, Outlet, Progress, SourceRun, TimeSettings};
+use fyke_stream::checkpoint::{Every, Folder, Keeper};
+use fyke_stream::{CustomerBy, Driver, Outlet, Progress, SourceRun, TimeSettings};
 use fyke_types::{
-    Error, Event, Input, InputId, Reader, Result, Rows, Sink, SinkMode, dead_letters_to_batch, dead_schema,
+    Error, Event, Input, InputId, ReadOptions, Reader, Result, Rows, Sink, SinkMode, dead_letters_to_batch, dead_schema,
 };
 use serde::Serialize;
 
 use crate::compare::{Comparison, compare_rows};
-use crate::context::Context;
+use crate::context::{Context, SinkHow};
 use crate::errors::running_error;
-use crate::provider::{DeadOut, Provider, read_options};
+use crate::provider::{DeadOut, Provider, Reading, read_options};
 use crate::script::{Script, Statement, StatementKind};
 use crate::stream_plan::{SourceFrom, StreamJob, plan_stream};
 
 /// Makes the sink of a bare SELECT.
 pub type SelectSink<'a> = &'a (dyn Fn(&SchemaRef) -> Result<Box<dyn Sink>> + Sync);
+
+/// A sink that several readings write to.
+type SharedSink = Arc<Mutex<Box<dyn Sink>>>;
 
 /// What a batch run did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -60,6 +65,50 @@ impl ParityReport {
     pub fn late(&self) -> u64 {
         self.stream.totals().2
     }
+}
+
+/// How a script or query runs as a stream. The default: once, over what exists now, without checkpoints.
+#[derive(Debug, Clone, Default)]
+pub struct RunSettings {
+    /// Goes on until it is told to stop, else it runs over what exists now.
+    pub follow: bool,
+    /// Whether outputs that hold rows of another run may be replaced.
+    pub mode: SinkMode,
+    /// Checkpoints, if it shall write some.
+    pub checkpoint: Option<CheckpointSettings>,
+}
+
+/// Where a run keeps what it needs to go on after its end, whatever that was.
+#[derive(Debug, Clone)]
+pub struct CheckpointSettings {
+    /// A folder of the run's own.
+    pub folder: PathBuf,
+    /// When one is due (default: every 10 seconds).
+    pub every: Every,
+    /// A query that is not the checkpoint's uses what fits of it; the rest starts empty.
+    pub may_change: bool,
+}
+
+impl CheckpointSettings {
+    /// Checkpoints in `folder`, every 10 seconds.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), every: Every::default(), may_change: false }
+    }
+}
+
+fn sink_how(settings: &RunSettings, keeper: Option<&Keeper>) -> SinkHow {
+    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts) }
+}
+
+/// Where the sources stood, by name; of several of one name the first comes first.
+fn positions(keeper: &Keeper) -> BTreeMap<String, VecDeque<String>> {
+    let mut positions: BTreeMap<String, VecDeque<String>> = BTreeMap::new();
+    for source in &keeper.manifest().sources {
+        if let Some(position) = &source.position {
+            positions.entry(source.name.clone()).or_default().push_back(position.clone());
+        }
+    }
+    positions
 }
 
 /// A query of a script and where its rows go.
@@ -122,37 +171,39 @@ impl Context {
         Ok(Some(Target { name, plan, to }))
     }
 
-    fn target_sink(&self, target: &Target, mode: SinkMode, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
+    fn target_sink(&self, target: &Target, how: &SinkHow, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
         let schema: SchemaRef = Arc::new(target.plan.schema().as_arrow().clone());
         match &target.to {
             To::Location { location, format, options } => {
-                self.sink(format.as_deref(), location, schema, options.clone(), mode)
+                self.sink(format.as_deref(), location, schema, options.clone(), how)
             }
-            To::Table(table) => self.table_sink(table, &schema, mode),
+            To::Table(table) => self.table_sink(table, &schema, how),
             To::Print => select(&schema),
         }
     }
 
-    /// A driver for a script: `follow` goes on until it is told to stop, else it runs over what exists now.
+    /// A driver for a script.
     ///
     /// # Errors
-    /// Planning errors with their place, and what sources and sinks say when they are opened.
+    /// Planning errors with their place, what sources and sinks say when they are opened, and `Data` for a corrupt
+    /// checkpoint.
     pub async fn stream_script(
         &self,
         script: &Script,
-        follow: bool,
-        mode: SinkMode,
+        settings: &RunSettings,
         select: SelectSink<'_>,
         explain: &mut dyn FnMut(String),
     ) -> Result<Driver> {
-        let targets = self.prepare(script, true, !follow, explain).await?;
+        let targets = self.prepare(script, true, !settings.follow, explain).await?;
         let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
-        let job = plan_stream(plans, &self.state(), !follow).await?;
+        let job = plan_stream(plans, &self.state(), !settings.follow).await?;
+        let keeper = self.keeper(settings)?;
+        let how = sink_how(settings, keeper.as_ref());
         let mut sinks = Vec::with_capacity(targets.len());
         for target in &targets {
-            sinks.push((target.name.clone(), self.target_sink(target, mode, select)?));
+            sinks.push((target.name.clone(), self.target_sink(target, &how, select)?));
         }
-        self.driver(job, sinks, follow, mode, true)
+        self.driver(job, sinks, settings, keeper, true)
     }
 
     /// A driver of one plan into one sink.
@@ -160,29 +211,41 @@ impl Context {
         &self,
         plan: LogicalPlan,
         name: &str,
-        sink: Box<dyn Sink>,
-        follow: bool,
+        settings: &RunSettings,
+        sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>,
     ) -> Result<Driver> {
         let plan = self.analyse(plan)?;
-        let job = plan_stream(vec![(name.to_owned(), plan)], &self.state(), !follow).await?;
-        self.driver(job, vec![(name.to_owned(), sink)], follow, SinkMode::Append, true)
+        let job = plan_stream(vec![(name.to_owned(), plan)], &self.state(), !settings.follow).await?;
+        let keeper = self.keeper(settings)?;
+        let sink = sink(&sink_how(settings, keeper.as_ref()))?;
+        self.driver(job, vec![(name.to_owned(), sink)], settings, keeper, true)
+    }
+
+    fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
+        let Some(checkpoint) = &settings.checkpoint else { return Ok(None) };
+        Keeper::open(Folder::new(&checkpoint.folder), checkpoint.every, self.clock()).map(Some)
     }
 
     fn driver(
         &self,
         job: StreamJob,
         sinks: Vec<(String, Box<dyn Sink>)>,
-        follow: bool,
-        mode: SinkMode,
+        settings: &RunSettings,
+        keeper: Option<Keeper>,
         side_outputs: bool,
     ) -> Result<Driver> {
+        let follow = settings.follow;
+        let how = sink_how(settings, keeper.as_ref());
+        let mut positions = keeper.as_ref().map(positions).unwrap_or_default();
+        let mut position = |name: &str| positions.get_mut(name).and_then(VecDeque::pop_front);
         let mut sources = Vec::with_capacity(job.sources.len());
         for source in job.sources {
             sources.push(match source.from {
-                SourceFrom::Rows(schema, rows) => SourceRun {
-                    name: "static rows".to_owned(),
-                    reader: Box::new(StaticReader::new(schema, rows)),
+                SourceFrom::Rows(rows) => SourceRun {
+                    name: STATIC_ROWS.to_owned(),
+                    reader: Box::new(StaticReader::new(rows, position(STATIC_ROWS).as_deref())?),
                     settings: TimeSettings::default(),
+                    bytes_total: Some(0),
                     per_customer: false,
                     dead_to: None,
                     late_to: None,
@@ -190,15 +253,17 @@ impl Context {
                 SourceFrom::Table(table, columns) => {
                     let all = columns.len() == table.schema()?.fields().len();
                     let projection = (!all).then_some(columns);
-                    let options = read_options(&table, projection, follow, self.decode_threads(), self.clock());
+                    let options = read_options(&table, projection, follow, &Reading::of(self));
+                    let options = ReadOptions { resume: position(&table.spec.name), ..options };
                     let to = |name: &Option<String>, schema: &SchemaRef| -> Result<Option<Box<dyn Sink>>> {
                         match name.as_ref().filter(|_| side_outputs) {
-                            Some(name) => self.table_sink(name, schema, mode).map(Some),
+                            Some(name) => self.table_sink(name, schema, &how).map(Some),
                             None => Ok(None),
                         }
                     };
                     SourceRun {
                         name: table.spec.name.clone(),
+                        bytes_total: if follow { None } else { table.source()?.bytes_total() },
                         dead_to: to(&table.settings.dead_to, &dead_schema())?,
                         late_to: to(&table.settings.late_to, &table.schema()?)?,
                         reader: table.source()?.open(&options)?,
@@ -210,7 +275,12 @@ impl Context {
         }
         let outlets =
             sinks.into_iter().zip(job.outputs).map(|((name, sink), rows)| Outlet { name, rows, sink }).collect();
-        Ok(Driver::new(job.graph, sources, outlets, self.clock(), follow))
+        let driver = Driver::new(job.graph, sources, outlets, self.clock(), follow);
+        let may_change = settings.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.may_change);
+        Ok(match keeper {
+            Some(keeper) => driver.with_checkpoints(keeper, may_change),
+            None => driver,
+        })
     }
 
     /// Runs a script as batch.
@@ -228,7 +298,7 @@ impl Context {
         let dead = self.reset_counters(mode, true)?;
         let mut report = BatchReport::default();
         for target in &targets {
-            let mut sink = self.target_sink(target, mode, select)?;
+            let mut sink = self.target_sink(target, &mode.into(), select)?;
             let rows = self.batch_into(target.plan.clone(), sink.as_mut()).await?;
             sink.finish()?;
             report.sinks.push((target.name.clone(), rows));
@@ -268,7 +338,7 @@ impl Context {
     }
 
     /// Fresh counters for a batch run; gives the sinks of dead letters.
-    fn reset_counters(&self, mode: SinkMode, side_outputs: bool) -> Result<Vec<Arc<Mutex<Box<dyn Sink>>>>> {
+    fn reset_counters(&self, mode: SinkMode, side_outputs: bool) -> Result<Vec<SharedSink>> {
         let mut sinks = Vec::new();
         for provider in self.providers() {
             let to = provider.table.settings.dead_to.as_ref().filter(|_| side_outputs && provider.table.unbounded);
@@ -276,7 +346,7 @@ impl Context {
                 provider.counters.reset(None);
                 continue;
             };
-            let sink = Arc::new(Mutex::new(self.table_sink(to, &dead_schema(), mode)?));
+            let sink = Arc::new(Mutex::new(self.table_sink(to, &dead_schema(), &mode.into())?));
             sinks.push(Arc::clone(&sink));
             let out: DeadOut = Arc::new(move |input: &Input, letters| {
                 let batch = dead_letters_to_batch(&input.name, &input.customer, letters)?;
@@ -317,7 +387,7 @@ impl Context {
         let job = plan_stream(plans, &self.state(), true).await?;
         let kept: Vec<Keep> = targets.iter().map(|_| Keep::default()).collect();
         let sinks = targets.iter().zip(&kept).map(|(target, keep)| (target.name.clone(), Box::new(keep.clone()) as _));
-        let driver = self.driver(job, sinks.collect(), false, SinkMode::Append, false)?;
+        let driver = self.driver(job, sinks.collect(), &RunSettings::default(), None, false)?;
         let progress = tokio::task::spawn_blocking(move || driver.run())
             .await
             .map_err(|error| Error::internal("the run was cut short").detail(error))??;
@@ -334,7 +404,8 @@ impl Context {
     /// Rows of a plan, executed as a stream over bounded input.
     pub(crate) async fn collect_stream(&self, plan: LogicalPlan) -> Result<(Progress, Vec<RecordBatch>)> {
         let rows = Keep::default();
-        let driver = self.stream_plan(plan, "collect", Box::new(rows.clone()), false).await?;
+        let sink = |_: &SinkHow| -> Result<Box<dyn Sink>> { Ok(Box::new(rows.clone())) };
+        let driver = self.stream_plan(plan, "collect", &RunSettings::default(), sink).await?;
         let progress = tokio::task::spawn_blocking(move || driver.run())
             .await
             .map_err(|error| Error::internal("the run was cut short").detail(error))??;
@@ -356,9 +427,17 @@ impl Context {
                     let name = &table.spec.name;
                     let lateness = time.lateness;
                     let columns = columns.len();
-                    format!("source {number}: table {name}, {columns} columns, event time {event_time}, lateness {lateness} µs")
+                    let follows = match &time.customer {
+                        CustomerBy::Input => "the input that is furthest behind".to_owned(),
+                        // a customer that is never seen again would hold them for ever: see decision 6
+                        CustomerBy::Column(column) => format!("the input that is furthest behind, whatever its {column}"),
+                    };
+                    format!(
+                        "source {number}: table {name}, {columns} columns, event time {event_time}, lateness {lateness} µs; \
+                         the watermark over all customers follows {follows}"
+                    )
                 }
-                SourceFrom::Rows(_, _) => format!("source {number}: static rows"),
+                SourceFrom::Rows(_) => format!("source {number}: {STATIC_ROWS}"),
             })
             .collect();
         Ok(format!("{}\n{}", names.join("\n"), job.graph.describe()))
@@ -397,25 +476,39 @@ impl Sink for Keep {
     }
 }
 
+/// What a source of known rows is called.
+const STATIC_ROWS: &str = "static rows";
+
 /// Rows that are known already, as a source.
 struct StaticReader {
-    events: std::collections::VecDeque<Event>,
+    events: VecDeque<Event>,
+    given: usize,
 }
 
 impl StaticReader {
-    fn new(_: SchemaRef, rows: Vec<RecordBatch>) -> Self {
-        let input = Input { id: InputId(0), name: "static rows".into(), customer: "".into() };
-        let mut events = std::collections::VecDeque::from([Event::Opened(input)]);
-        for batch in rows {
+    fn new(rows: Vec<RecordBatch>, resume: Option<&str>) -> Result<Self> {
+        let given = match resume.map(str::parse::<usize>).transpose() {
+            Ok(given) => given.unwrap_or(0),
+            Err(error) => return Err(Error::data("the position of static rows can't be read").detail(error)),
+        };
+        let input = Input { id: InputId(0), name: STATIC_ROWS.into(), customer: "".into() };
+        let mut events = VecDeque::from([Event::Opened(input)]);
+        for batch in rows.into_iter().skip(given) {
             let read = batch.num_rows() as u64;
             events.push_back(Event::Rows(Rows { input: InputId(0), batch, dead: Vec::new(), read, position: 0 }));
         }
-        Self { events }
+        Ok(Self { events, given })
     }
 }
 
 impl Reader for StaticReader {
     fn next(&mut self, _: Duration) -> Result<Event> {
-        Ok(self.events.pop_front().unwrap_or(Event::End))
+        let event = self.events.pop_front().unwrap_or(Event::End);
+        self.given += usize::from(matches!(event, Event::Rows(_)));
+        Ok(event)
+    }
+
+    fn position(&self) -> Result<Option<String>> {
+        Ok(Some(self.given.to_string()))
     }
 }

@@ -14,17 +14,19 @@ mod parameters;
 mod provider;
 mod reader;
 mod script;
+mod state_table;
 mod stream_plan;
 mod table;
 mod writer;
 
 pub use fyke_functions::{FunctionDoc, reference as function_reference};
+pub use fyke_stream::checkpoint;
 pub use fyke_stream::{Driver, Progress, SinkProgress, SourceProgress, StopSignal};
 
 pub use compare::{Comparison, compare_rows};
 pub use context::{Context, ContextBuilder};
 pub use frame::{DataFrame, IntoExpr, JoinType};
-pub use job::{BatchReport, BoundedReport, ParityReport, SelectSink};
+pub use job::{BatchReport, BoundedReport, CheckpointSettings, ParityReport, RunSettings, SelectSink};
 pub use reader::ReadBuilder;
 pub use script::{Script, Statement, StatementKind};
 pub use table::{TIME_SETTINGS, TableSettings};

@@ -16,6 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use fyke_types::{Clock, DeadLetter, Error, Event, Input, ReadOptions, Result};
 
+use crate::context::Context;
 use crate::errors::carried;
 use crate::table::FykeTable;
 
@@ -58,8 +59,22 @@ pub struct Provider {
     /// Of the batch run at hand.
     pub counters: Arc<ReadCounters>,
     schema: SchemaRef,
+    reading: Reading,
+}
+
+/// How this context reads, whatever the table.
+#[derive(Debug, Clone)]
+pub struct Reading {
     clock: Arc<dyn Clock>,
     threads: usize,
+    block_bytes: usize,
+}
+
+impl Reading {
+    /// As the context's settings say.
+    pub fn of(context: &Context) -> Self {
+        Self { clock: context.clock(), threads: context.decode_threads(), block_bytes: context.block_bytes() }
+    }
 }
 
 impl Provider {
@@ -67,8 +82,8 @@ impl Provider {
     ///
     /// # Errors
     /// When the table's columns cannot be found out.
-    pub fn new(table: Arc<FykeTable>, clock: Arc<dyn Clock>, threads: usize) -> Result<Self> {
-        Ok(Self { schema: table.schema()?, table, counters: Arc::default(), clock, threads })
+    pub fn new(table: Arc<FykeTable>, context: &Context) -> Result<Self> {
+        Ok(Self { schema: table.schema()?, table, counters: Arc::default(), reading: Reading::of(context) })
     }
 }
 
@@ -97,28 +112,23 @@ impl TableProvider for Provider {
             schema: Arc::clone(&schema),
             table: Arc::clone(&self.table),
             counters: Arc::clone(&self.counters),
-            options: read_options(&self.table, projection.cloned(), false, self.threads, Arc::clone(&self.clock)),
+            options: read_options(&self.table, projection.cloned(), false, &self.reading),
         };
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(part)], None, [], false, limit)?))
     }
 }
 
 /// How a table is read, in either execution.
-pub fn read_options(
-    table: &FykeTable,
-    projection: Option<Vec<usize>>,
-    follow: bool,
-    threads: usize,
-    clock: Arc<dyn Clock>,
-) -> ReadOptions {
+pub fn read_options(table: &FykeTable, projection: Option<Vec<usize>>, follow: bool, reading: &Reading) -> ReadOptions {
     ReadOptions {
         projection,
         event_time: table.event_time_at(),
         max_ahead: table.settings.time.max_ahead,
         follow,
-        threads,
-        block_bytes: 1 << 20,
-        clock,
+        threads: reading.threads,
+        block_bytes: reading.block_bytes,
+        clock: Arc::clone(&reading.clock),
+        resume: None,
     }
 }
 

@@ -9,8 +9,8 @@ use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::{Progress, StopSignal};
 use fyke_types::{Error, Result, Sink, SinkMode};
 
-use crate::context::Context;
-use crate::job::Keep;
+use crate::context::{Context, SinkHow};
+use crate::job::{CheckpointSettings, Keep, RunSettings};
 use crate::script::put_once;
 
 /// Which rows a stream writes.
@@ -40,12 +40,12 @@ struct Target {
 }
 
 impl Target {
-    fn sink(&self, context: &Context, location: &str, schema: SchemaRef) -> Result<Box<dyn Sink>> {
+    fn sink(&self, context: &Context, location: &str, schema: SchemaRef, how: &SinkHow) -> Result<Box<dyn Sink>> {
         let mut options = BTreeMap::new();
         for (key, value) in &self.options {
             put_once(&mut options, key, value.clone())?;
         }
-        context.sink(self.format.as_deref(), location, schema, options, self.mode)
+        context.sink(self.format.as_deref(), location, schema, options, how)
     }
 }
 
@@ -89,7 +89,7 @@ impl Writer {
     /// Planning errors, and what source and sink say.
     pub async fn save(self, location: &str) -> Result<u64> {
         let schema: SchemaRef = Arc::new(self.plan.schema().as_arrow().clone());
-        let mut sink = self.target.sink(&self.context, location, schema)?;
+        let mut sink = self.target.sink(&self.context, location, schema, &self.target.mode.into())?;
         let rows = self.context.batch_into(self.plan, sink.as_mut()).await?;
         sink.finish()?;
         Ok(rows)
@@ -104,11 +104,19 @@ pub struct StreamWriter {
     target: Target,
     trigger: Trigger,
     name: String,
+    checkpoint: Option<CheckpointSettings>,
 }
 
 impl StreamWriter {
     pub(crate) fn new(context: Context, plan: LogicalPlan) -> Self {
-        Self { context, plan, target: Target::default(), trigger: Trigger::Live, name: "query".to_owned() }
+        Self {
+            context,
+            plan,
+            target: Target::default(),
+            trigger: Trigger::Live,
+            name: "query".to_owned(),
+            checkpoint: None,
+        }
     }
 
     /// `parquet`, `json`, …; without it the location's extension says.
@@ -154,14 +162,22 @@ impl StreamWriter {
         self
     }
 
+    /// Keeps checkpoints in a folder of the query's own: started again with the same folder it goes on where it stood,
+    /// and its output becomes a folder of parts, in which each row appears once.
+    #[must_use]
+    pub fn checkpoint(mut self, settings: CheckpointSettings) -> Self {
+        self.checkpoint = Some(settings);
+        self
+    }
+
     /// Starts to write to a location.
     ///
     /// # Errors
-    /// Planning errors, and what source and sink say when they are opened.
+    /// Planning errors, what source and sink say when they are opened, and `Data` for a corrupt checkpoint.
     pub async fn start(self, location: &str) -> Result<StreamingQuery> {
         let schema: SchemaRef = Arc::new(self.plan.schema().as_arrow().clone());
-        let sink = self.target.sink(&self.context, location, schema)?;
-        self.start_into(sink).await
+        let (context, target) = (self.context.clone(), self.target.clone());
+        self.start_with(|how| target.sink(&context, location, schema, how)).await
     }
 
     /// Starts to write into a sink of the caller's.
@@ -169,8 +185,13 @@ impl StreamWriter {
     /// # Errors
     /// As [`StreamWriter::start`].
     pub async fn start_into(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
+        self.start_with(|_| Ok(sink)).await
+    }
+
+    async fn start_with(self, sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>) -> Result<StreamingQuery> {
         let follow = self.trigger == Trigger::Live;
-        let driver = self.context.stream_plan(self.plan, &self.name, sink, follow).await?;
+        let settings = RunSettings { follow, mode: self.target.mode, checkpoint: self.checkpoint };
+        let driver = self.context.stream_plan(self.plan, &self.name, &settings, sink).await?;
         let (stop, progress) = (driver.stop_signal(), driver.progress_handle());
         let thread = std::thread::Builder::new()
             .name(format!("fyke-{}", self.name))

@@ -1,6 +1,8 @@
 //! Invariant 1: batch and stream give equal multisets of rows, whatever the order of arrival inside the lateness, the
 //! size of batches and the split into inputs.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 /// A customer of this run, or [`Customer::ALL`] where rows of several stand together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Customer(pub u32);
 
 impl Customer {
@@ -32,6 +32,11 @@ impl Customers {
         self.names.push(Arc::clone(&name));
         self.numbers.insert(name, customer);
         customer
+    }
+
+    /// All names, in the order of their numbers.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
     }
 
     /// The name of a number.

@@ -1,6 +1,10 @@
 //! The single-threaded driver: pulls rows, feeds the graph, closes epochs, hands results to sinks. The reference for
 //! every other driver. Decoding may use a pool of threads behind the reader.
 
+mod resume;
+mod steps;
+
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +18,7 @@ use fyke_types::{
 };
 use hashbrown::HashMap;
 
+use crate::checkpoint::Keeper;
 use crate::operators::Collected;
 use crate::state::partition_rows;
 use crate::{
@@ -48,6 +53,8 @@ pub struct SourceRun {
     pub reader: Box<dyn Reader>,
     /// Event time and customers.
     pub settings: TimeSettings,
+    /// Bytes to read, where that is known.
+    pub bytes_total: Option<u64>,
     /// Whether some operator follows the customers' own watermarks.
     pub per_customer: bool,
     /// Dead letters go here.
@@ -82,11 +89,23 @@ pub struct Driver {
     sources: Vec<SourceState>,
     outlets: Vec<Outlet>,
     customers: Customers,
+    /// Up to where windows were closed ahead of the watermark, since their customer fell silent.
+    closed_ahead: BTreeMap<Customer, Micros>,
     clock: Arc<dyn Clock>,
     follow: bool,
     progress: Progress,
     published: Arc<Mutex<Progress>>,
     stop: StopSignal,
+    /// Writes checkpoints.
+    keeper: Option<Keeper>,
+    /// What a changed query has no use for may be dropped.
+    may_change: bool,
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Driver {{ {:?} }}", self.progress)
+    }
 }
 
 impl Driver {
@@ -104,7 +123,11 @@ impl Driver {
                 tracker: Tracker::new(run.settings.clone(), run.per_customer),
                 marks: Marks::start(),
                 inputs: HashMap::default(),
-                progress: SourceProgress { name: run.name.clone(), ..SourceProgress::default() },
+                progress: SourceProgress {
+                    name: run.name.clone(),
+                    bytes_total: run.bytes_total,
+                    ..SourceProgress::default()
+                },
                 ended: false,
                 run,
             })
@@ -119,12 +142,22 @@ impl Driver {
             sources,
             outlets,
             customers: Customers::default(),
+            closed_ahead: BTreeMap::new(),
             clock,
             follow,
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
             stop: StopSignal::default(),
+            keeper: None,
+            may_change: false,
         }
+    }
+
+    /// The same with checkpoints: it goes on from the last one of `keeper`, which was opened before the sources and
+    /// sinks, and writes more. `may_change`: a checkpoint of another query is no error; what fits is used.
+    #[must_use]
+    pub fn with_checkpoints(self, keeper: Keeper, may_change: bool) -> Self {
+        Self { keeper: Some(keeper), may_change, ..self }
     }
 
     /// Tells this run to stop.
@@ -137,34 +170,69 @@ impl Driver {
         Arc::clone(&self.published)
     }
 
+    /// Bytes to read over all sources, where that is known: for progress bars.
+    pub fn bytes_total(&self) -> Option<u64> {
+        self.progress.bytes_total()
+    }
+
     /// The plan in words.
     pub fn describe(&self) -> String {
         self.graph.describe()
     }
 
-    /// Runs to the end. Results are published by the sinks only if it succeeds.
+    /// Runs to the end. Without checkpoints results are published by the sinks only if it succeeds. With checkpoints a
+    /// run that is told to stop leaves its open windows in the last one, and one that is complete has nothing to do.
     ///
     /// # Errors
-    /// What a source, an operator or a sink failed with.
+    /// What a source, an operator or a sink failed with; `Usage` for a checkpoint of another query.
     pub fn run(mut self) -> Result<Progress> {
-        while !self.stop.is_set() && self.sources.iter().any(|source| !source.ended) {
+        if self.resume()? {
+            return Ok(self.progress);
+        }
+        while !self.stop.is_set() && self.has_more() {
             self.step()?;
+            self.checkpoint_if_due()?;
         }
-        for source in &mut self.sources {
-            source.tracker.end();
-            source.marks = Marks::end();
+        self.end()
+    }
+
+    /// Runs for at most so many epochs, then drops everything as a crash would: for tests of what a run with
+    /// checkpoints goes on with. None where it crashed, the progress where it came to its end before.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub fn run_until_crash(mut self, epochs: u64) -> Result<Option<Progress>> {
+        if self.resume()? {
+            return Ok(Some(self.progress));
         }
-        self.close_epoch()?;
-        for outlet in &mut self.outlets {
-            outlet.sink.finish()?;
-        }
-        for source in &mut self.sources {
-            for sink in [&mut source.run.dead_to, &mut source.run.late_to].into_iter().flatten() {
-                sink.finish()?;
+        for _ in 0..epochs {
+            if !self.has_more() {
+                return self.end().map(Some);
             }
+            self.step()?;
+            self.checkpoint_if_due()?;
         }
+        Ok(None)
+    }
+
+    fn end(mut self) -> Result<Progress> {
+        if self.keeper.is_some() && self.has_more() {
+            self.checkpoint(false)?;
+        } else {
+            for source in &mut self.sources {
+                source.tracker.end();
+                source.marks = Marks::end();
+            }
+            self.close_epoch()?;
+            self.checkpoint(true)?;
+        }
+        self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
         self.publish();
         Ok(self.progress)
+    }
+
+    fn has_more(&self) -> bool {
+        self.sources.iter().any(|source| !source.ended)
     }
 
     /// Reads from the source that is furthest behind, and closes an epoch.
@@ -191,8 +259,9 @@ impl Driver {
             match event {
                 Event::Opened(input) => {
                     let customer = self.customers.number(&input.customer);
+                    // a resumed reader says again which inputs it goes on with
+                    source.progress.inputs += u64::from(!source.tracker.knows(input.id));
                     source.tracker.opened(&input, customer, now);
-                    source.progress.inputs += 1;
                     source.inputs.insert(input.id, (input.name, input.customer, customer));
                 }
                 Event::Rows(rows) => {
@@ -283,7 +352,9 @@ impl Driver {
             return Ok(());
         };
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
-        let mark = source.marks.all.max(source.marks.of(part.customer));
+        // behind the mark, or behind what was closed ahead of it
+        let ahead = [part.customer, Customer::ALL].into_iter().filter_map(|customer| self.closed_ahead.get(&customer));
+        let mark = ahead.fold(source.marks.all.max(source.marks.of(part.customer)), |mark, ahead| mark.max(*ahead));
         let (mut least, mut most) = (Micros::MAX, Micros::MIN);
         for time in times.iter() {
             least = least.min(*time);
@@ -322,6 +393,9 @@ impl Driver {
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         self.progress.late_inside += self.graph.close_epoch(&marks)?;
         self.progress.epochs += 1;
+        if marks.iter().any(|marks| !marks.silent.is_empty()) {
+            self.closed_ahead = self.graph.closed_ahead();
+        }
         for (outlet, progress) in self.outlets.iter_mut().zip(&mut self.progress.sinks) {
             let batches = outlet.rows.take();
             for batch in &batches {

@@ -1,8 +1,12 @@
 //! Operators and the arrows between them. The order of nodes is topological, so a chain of any depth closes in one pass.
 
-use fyke_types::{Error, Result};
+use std::collections::BTreeMap;
+use std::hash::Hasher;
 
-use crate::{Marks, Operator, Output, StateSize, Tagged};
+use fyke_types::{Error, Micros, Result};
+use twox_hash::XxHash64;
+
+use crate::{Customer, Marks, Operator, Output, Snapshot, StateSize, Tagged};
 
 /// A node of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +25,17 @@ struct Node {
 enum From {
     Node(usize),
     Source(usize),
+}
+
+/// What one operator of a graph remembers.
+#[derive(Debug)]
+pub struct NodeState {
+    /// Its name: see [`Graph::snapshot`].
+    pub key: String,
+    /// What it does, for a person.
+    pub describe: String,
+    /// Its state.
+    pub snapshot: Snapshot,
 }
 
 /// A dataflow of operators.
@@ -119,6 +134,68 @@ impl Graph {
             late += out.late + self.pass_on(node, out.rows)?;
         }
         Ok(late)
+    }
+
+    /// Up to where windows were closed ahead of the watermark, by customer.
+    pub fn closed_ahead(&self) -> BTreeMap<Customer, Micros> {
+        let mut ahead = BTreeMap::new();
+        for (customer, to) in self.nodes.iter().flat_map(|node| node.operator.closed_ahead()) {
+            let own = ahead.entry(customer).or_insert(to);
+            *own = to.max(*own);
+        }
+        ahead
+    }
+
+    /// What each stateful operator remembers.
+    ///
+    /// # Errors
+    /// The operators'.
+    pub fn snapshot(&mut self) -> Result<Vec<NodeState>> {
+        let mut states = Vec::new();
+        for (key, node) in self.keys().into_iter().zip(&mut self.nodes) {
+            if let Some(snapshot) = node.operator.snapshot()? {
+                states.push(NodeState { key, describe: node.operator.describe(), snapshot });
+            }
+        }
+        Ok(states)
+    }
+
+    /// The number of the operator that [`Graph::snapshot`] calls `key`.
+    pub fn find(&self, key: &str) -> Option<NodeId> {
+        self.keys().iter().position(|own| own == key).map(NodeId)
+    }
+
+    /// Gives an operator its state back, before the first rows.
+    ///
+    /// # Errors
+    /// `Data` where the state is not of its shape.
+    pub fn restore(&mut self, node: NodeId, snapshot: Snapshot) -> Result<()> {
+        match self.nodes.get_mut(node.0) {
+            Some(node) => node.operator.restore(snapshot),
+            None => Err(Error::internal(format!("the dataflow has no node {}", node.0))),
+        }
+    }
+
+    /// A name for each operator that follows from what it does and from all that stands before it, so that a changed
+    /// query finds the state of what did not change. Equal operators are counted.
+    fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::with_capacity(self.nodes.len());
+        let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
+        for node in &self.nodes {
+            let mut hash = XxHash64::with_seed(0);
+            hash.write(node.operator.describe().as_bytes());
+            for input in &node.inputs {
+                match input {
+                    From::Node(before) => hash.write(keys.get(*before).map(String::as_bytes).unwrap_or_default()),
+                    From::Source(source) => hash.write(&source.to_le_bytes()),
+                }
+            }
+            let hash = hash.finish();
+            let count = seen.entry(hash).or_default();
+            keys.push(format!("{hash:016x}-{count}"));
+            *count += 1;
+        }
+        keys
     }
 
     /// What all operators remember.

@@ -3,6 +3,7 @@
 //! Operators over DataFusion's expressions and accumulators, their state, event-time watermarks, and the
 //! single-threaded driver. No SQL, no connector, no model: planning hands in finished operators.
 
+pub mod checkpoint;
 mod customers;
 mod driver;
 mod graph;
@@ -10,16 +11,18 @@ mod marks;
 mod operator;
 pub mod operators;
 mod progress;
+mod snapshot;
 pub mod state;
 mod tracker;
 
 pub use customers::{Customer, Customers};
 pub use driver::{Driver, Outlet, SourceRun, StopSignal};
-pub use graph::{Graph, NodeId};
+pub use graph::{Graph, NodeId, NodeState};
 pub use marks::Marks;
 pub use operator::{Operator, Output, StateSize, Tagged};
 pub use progress::{Progress, SinkProgress, SourceProgress};
-pub use tracker::{CustomerBy, TimeSettings, Tracker};
+pub use snapshot::{Memo, Piece, Place, Snapshot};
+pub use tracker::{CustomerBy, SavedTracker, TimeSettings, Tracker};
 
 use fyke_types::Error;
 

@@ -1,9 +1,9 @@
 //! The operator promise: runtime-neutral, synchronous, driven by whoever holds it.
 
 use datafusion::arrow::array::RecordBatch;
-use fyke_types::Result;
+use fyke_types::{Error, Micros, Result};
 
-use crate::{Customer, Marks};
+use crate::{Customer, Marks, Snapshot};
 
 /// Rows of one customer, or of all.
 #[derive(Debug, Clone)]
@@ -58,8 +58,34 @@ pub trait Operator: Send {
         Ok(combined(inputs))
     }
 
+    /// Up to where windows were closed ahead of the watermark, since their customer fell silent: rows before it may be
+    /// late although the watermark has not passed them.
+    fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+        Vec::new()
+    }
+
     /// One line for EXPLAIN.
     fn describe(&self) -> String;
+
+    /// Everything it remembers, in pieces that never change. Stateless operators have nothing to say.
+    ///
+    /// Called between epochs. A piece carries its rows the first time it is given; as long as it is listed again under
+    /// its number, nothing of it has changed but which of its rows are alive.
+    ///
+    /// # Errors
+    /// When a state can't be read.
+    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+        Ok(None)
+    }
+
+    /// Takes back what [`Operator::snapshot`] gave, all pieces with their rows, before the first batch.
+    ///
+    /// # Errors
+    /// `Data` where the pieces are not of this operator's shape.
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        let _ = snapshot;
+        Err(Error::internal(format!("{} has no state to restore", self.describe())))
+    }
 
     /// What it remembers now.
     fn state_size(&self) -> StateSize {

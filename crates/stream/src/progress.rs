@@ -1,6 +1,6 @@
 //! What a run has done so far, as a struct and as JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use fyke_types::Micros;
 
@@ -21,8 +21,9 @@ pub struct Progress {
     pub late_inside: u64,
 }
 
-/// Counters of a source: `read = used + late + dead`, always.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// Counters of a source: `read = used + late + dead`, always; with checkpoints over all processes of the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct SourceProgress {
     /// The table.
     pub name: String,
@@ -42,6 +43,8 @@ pub struct SourceProgress {
     pub inputs: u64,
     /// Bytes read (compressed), where the source counts them.
     pub bytes: u64,
+    /// Bytes that there were to read at the start, where that is known.
+    pub bytes_total: Option<u64>,
     /// Nothing left to read for now.
     pub caught_up: bool,
 }
@@ -56,6 +59,11 @@ pub struct SinkProgress {
 }
 
 impl Progress {
+    /// Bytes to read over all sources; none if some source does not know.
+    pub fn bytes_total(&self) -> Option<u64> {
+        self.sources.iter().map(|source| source.bytes_total).sum()
+    }
+
     /// Sums over all sources: (read, used, late, dead).
     pub fn totals(&self) -> (u64, u64, u64, u64) {
         self.sources

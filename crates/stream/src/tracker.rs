@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fyke_types::{Input, InputId, Micros, WATERMARK_END, WATERMARK_START};
+use serde::{Deserialize, Serialize};
 
 use crate::{Customer, Marks};
 
@@ -46,19 +47,20 @@ impl Default for TimeSettings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct InputState {
     customer: Customer,
     /// The greatest event time so far.
     max: Micros,
     /// The same by customer, where a column says it.
+    #[serde(with = "pairs", default)]
     by: BTreeMap<Customer, Micros>,
     ended: bool,
     read_at: Micros,
     idle: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct CustomerState {
     mark: Micros,
     max: Micros,
@@ -79,7 +81,60 @@ pub struct Tracker {
     flushed: bool,
 }
 
+/// What a tracker knows, to be kept in a checkpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SavedTracker {
+    #[serde(with = "pairs")]
+    inputs: BTreeMap<InputId, InputState>,
+    #[serde(with = "pairs")]
+    customers: BTreeMap<Customer, CustomerState>,
+    all: Micros,
+    flushed: bool,
+}
+
+/// Maps as lists of pairs: JSON's keys are texts.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub fn deserialize<'de, K, V, D>(from: D) -> Result<BTreeMap<K, V>, D::Error>
+    where
+        K: Deserialize<'de> + Ord,
+        V: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
 impl Tracker {
+    /// What it knows.
+    pub fn save(&self) -> SavedTracker {
+        let (inputs, customers) = (self.inputs.clone(), self.customers.clone());
+        SavedTracker { inputs, customers, all: self.all, flushed: self.flushed }
+    }
+
+    /// Goes on from what another one knew. Time spent stopped is not idle time: everybody was read `now`.
+    pub fn restore(&mut self, saved: SavedTracker, now: Micros) {
+        (self.inputs, self.customers) = (saved.inputs, saved.customers);
+        (self.all, self.flushed) = (saved.all, saved.flushed);
+        self.inputs.values_mut().for_each(|input| input.read_at = now);
+        self.customers.values_mut().for_each(|customer| customer.read_at = now);
+    }
+
+    /// Whether an input is known, from this run or the one before.
+    pub fn knows(&self, input: InputId) -> bool {
+        self.inputs.contains_key(&input)
+    }
+
     /// No inputs yet.
     pub fn new(settings: TimeSettings, per_customer: bool) -> Self {
         Self {
@@ -95,6 +150,10 @@ impl Tracker {
 
     /// A new input holds its customer back until its rows or its end come.
     pub fn opened(&mut self, input: &Input, customer: Customer, now: Micros) {
+        if let Some(known) = self.inputs.get_mut(&input.id) {
+            known.read_at = now;
+            return;
+        }
         let state = InputState {
             customer,
             max: WATERMARK_START,
@@ -141,6 +200,12 @@ impl Tracker {
     /// All inputs ended and none can come: every window closes.
     pub fn end(&mut self) {
         self.ended = true;
+    }
+
+    /// All marks stand at `to` at least.
+    pub fn advance(&mut self, to: Micros) {
+        self.all = self.all.max(to);
+        self.customers.values_mut().for_each(|customer| customer.mark = customer.mark.max(to));
     }
 
     /// The mark over all.
@@ -284,6 +349,23 @@ mod tests {
         t.observed(InputId(1), Customer(0), 650, 140);
         t.observed(InputId(0), Customer(0), 900, 140);
         assert_eq!(t.marks(Some(140)).all, 650, "it has caught up and holds again");
+    }
+
+    #[test]
+    fn restored_tracker_goes_on_where_the_saved_one_stood_and_counts_no_idle_time() {
+        let mut t = tracker(10, true, CustomerBy::Column("host".into()));
+        t.opened(&input(0), Customer(9), 0);
+        t.observed(InputId(0), Customer(0), 500, 0);
+        t.observed(InputId(0), Customer(1), 50, 0);
+        let before = t.marks(Some(1));
+        let text = serde_json::to_string(&t.save()).expect("JSON");
+        let mut again = tracker(10, true, CustomerBy::Column("host".into()));
+        again.restore(serde_json::from_str(&text).expect("reads"), 5_000);
+        again.opened(&input(0), Customer(9), 5_000);
+        let after = again.marks(Some(5_001));
+        assert_eq!((after.all, after.by, after.silent.len()), (before.all, before.by, 0));
+        again.observed(InputId(0), Customer(1), 700, 5_002);
+        assert_eq!(again.marks(Some(5_002)).all, 690);
     }
 
     #[test]

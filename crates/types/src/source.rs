@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use crate::{Clock, DeadLetter, Micros, Result};
 
 /// A file, partition or connection of a source, numbered from 0 in the order of its discovery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub struct InputId(pub u32);
 
 /// An input as it was found.
@@ -73,6 +73,9 @@ pub struct ReadOptions {
     pub block_bytes: usize,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
+    /// Where an earlier reading of this source stood, as its [`Reader::position`] said it: this one goes on from there,
+    /// and gives the inputs that it knows their former numbers.
+    pub resume: Option<String>,
 }
 
 /// A table whose rows can be read, as often as wanted.
@@ -100,6 +103,15 @@ pub trait Reader: Send {
     /// # Errors
     /// When an input fails as a whole (unreadable, corrupt compression).
     fn next(&mut self, wait: Duration) -> Result<Event>;
+
+    /// Where this reading stands: all that was given so far, nothing that was only read ahead. In words of the reader's
+    /// own, for [`ReadOptions::resume`]; none where a reading can't be resumed.
+    ///
+    /// # Errors
+    /// When it can't be said.
+    fn position(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Bytes read so far of those in [`Source::bytes_total`].
     fn bytes_read(&self) -> u64 {
@@ -130,6 +142,38 @@ pub trait Sink: Send {
     /// # Errors
     /// When it can't be written.
     fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// With checkpoints: makes what was written since the last call durable, but not yet visible, as part `part`; `last`
+    /// says that nothing will follow. Returns in the sink's own words what [`Sink::commit`] needs; none where there is
+    /// nothing to commit, or where rows can't be taken back once they are written (a terminal).
+    ///
+    /// # Errors
+    /// When it can't be written.
+    fn prepare(&mut self, part: u64, last: bool) -> Result<Option<String>> {
+        let _ = (part, last);
+        self.flush()?;
+        Ok(None)
+    }
+
+    /// Makes visible what was prepared, now that a checkpoint says so. May be asked again for the same part after a
+    /// crash, by this sink or by one that was opened anew.
+    ///
+    /// # Errors
+    /// When it can't be published.
+    fn commit(&mut self, prepared: &str) -> Result<()> {
+        let _ = prepared;
+        Ok(())
+    }
+
+    /// Before the first row of a resumed run, whose last checkpoint was `part`: forgets what was prepared for it by a
+    /// process that did not live to commit it, and parts after it.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    fn recover(&mut self, part: u64) -> Result<()> {
+        let _ = part;
         Ok(())
     }
 
@@ -168,6 +212,19 @@ pub struct SinkSpec {
     pub mode: SinkMode,
     /// The connector's settings, lower-case keys. Unknown ones are refused by name.
     pub options: BTreeMap<String, String>,
+    /// A run with checkpoints: rows become visible with each of them, in parts.
+    pub parts: Option<PartsOf>,
+}
+
+/// Whose parts an output gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartsOf {
+    /// The run, unique among all runs.
+    pub run: String,
+    /// The process that writes, counted within the run: what an earlier one prepared has another name.
+    pub generation: u64,
+    /// The output holds parts of this very run already.
+    pub resumed: bool,
 }
 
 /// A way in, a way out, or both. A new one costs its own file and one line in a table.

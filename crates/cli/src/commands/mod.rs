@@ -1,6 +1,7 @@
 //! The commands: one file each, and one line each in [`Command`] and in [`Command::execute`].
 
 mod batch;
+mod checkpoints;
 mod columns;
 mod completions;
 mod demo;
@@ -25,6 +26,7 @@ pub enum Command {
     Run(run::Run),
     Batch(batch::Batch),
     Parity(parity::Parity),
+    Checkpoints(checkpoints::Checkpoints),
     Sql(sql::Sql),
     Train(train::Train),
     Evaluate(evaluate::Evaluate),
@@ -42,6 +44,7 @@ impl Command {
             Self::Run(command) => command.execute(),
             Self::Batch(command) => command.execute(),
             Self::Parity(command) => command.execute(),
+            Self::Checkpoints(command) => command.execute(),
             Self::Sql(command) => command.execute(),
             Self::Train(command) => command.execute(),
             Self::Evaluate(command) => command.execute(),

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use fyke::arrow::datatypes::SchemaRef;
+use fyke::checkpoint::Every;
 use fyke::detect::{Models, register};
-use fyke::types::Sink;
-use fyke::{Context, Result, Script, SinkMode, StatementKind};
+use fyke::types::{Sink, parse_duration_us};
+use fyke::{CheckpointSettings, Context, Result, RunSettings, Script, SinkMode, StatementKind};
 
 use crate::drive::{check, cores, drive, report, runtime};
 use crate::script::ScriptArguments;
@@ -17,6 +18,8 @@ use crate::terminal::{Bar, Failure, PrintFormat, Printer, draws_on_one_screen, o
 ///
 /// Live, it goes on until Ctrl-C (or SIGTERM), then finishes what was read; a second Ctrl-C leaves at once. At the end
 /// it says for each source: read = used + late + dead.
+///
+/// With --checkpoint it does not finish what is open: the next run with the same folder goes on with it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Run {
@@ -27,14 +30,32 @@ pub struct Run {
     #[arg(long)]
     once: bool,
 
+    /// A folder of this run's own for checkpoints: after a stop or a crash the same command goes on where it stood.
+    /// Outputs become folders of parts, and each row appears in them once
+    #[arg(long, value_name = "FOLDER")]
+    checkpoint: Option<PathBuf>,
+
+    /// How often a checkpoint is written; results appear with it
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration_us, requires = "checkpoint")]
+    checkpoint_every: i64,
+
+    /// Go on from a checkpoint of another text: what fits of it is used, the rest starts empty
+    #[arg(long, requires = "checkpoint")]
+    changed_query: bool,
+
     #[command(flatten)]
     output: Output,
+}
+
+/// Reads a duration.
+fn duration_us(text: &str) -> Result<i64, String> {
+    parse_duration_us(text).ok_or_else(|| "write it as 10s, 500ms or '2 minutes'".to_owned())
 }
 
 const EXAMPLES: &str = "\
 Examples:
   fyke run sessions.sql --set LOGS='logs/*.json' --set OUT=sessions.parquet --once
-  fyke run sessions.sql --set LOGS=logs/ --set OUT=sessions.json
+  fyke run sessions.sql --set LOGS=logs/ --set OUT=sessions/ --checkpoint state/
   fyke run -e \"CREATE UNBOUNDED EXTERNAL TABLE log STORED AS REQUESTS LOCATION 'access.log'
      OPTIONS ('event_time' 'time'); SELECT client_ip, path FROM log WHERE status = 404\" --format json
   cat access.log | fyke run job.sql --set LOGS=- --once";
@@ -89,6 +110,15 @@ impl Output {
 }
 
 impl Run {
+    fn settings(&self) -> RunSettings {
+        let checkpoint = self.checkpoint.as_ref().map(|folder| CheckpointSettings {
+            folder: folder.clone(),
+            every: Every::Time(self.checkpoint_every),
+            may_change: self.changed_query,
+        });
+        RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint }
+    }
+
     /// From the script to the counters.
     pub fn execute(self) -> Result<ExitCode, Failure> {
         let started = Instant::now();
@@ -98,7 +128,8 @@ impl Run {
         let select = |schema: &SchemaRef| self.output.printer(schema);
         let mut plans = Vec::new();
         let mut explain = |plan: String| plans.push(plan);
-        let planned = context.stream_script(&script, !self.once, self.output.mode(), &select, &mut explain);
+        let settings = self.settings();
+        let planned = context.stream_script(&script, &settings, &select, &mut explain);
         let driver = runtime.block_on(planned).map_err(|error| text.failure(error))?;
         plans.iter().try_for_each(out)?;
         if !asks_for_rows(&script) {
@@ -111,7 +142,8 @@ impl Run {
         let prints = script.statements.iter().any(|s| matches!(s.kind, StatementKind::Select(_)));
         // rows and a bar would be drawn over each other
         let in_the_way = prints && draws_on_one_screen();
-        let bar = Bar::new(!self.output.quiet && !in_the_way, None);
+        let bytes_total = driver.bytes_total();
+        let bar = Bar::new(!self.output.quiet && !in_the_way, bytes_total);
         let progress = runtime.block_on(drive(driver, bar, only_printed)).map_err(|error| text.failure(error))?;
         if !self.output.quiet {
             report(&progress, started.elapsed());

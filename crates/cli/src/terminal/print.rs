@@ -57,6 +57,7 @@ fn csv(schema: &SchemaRef) -> Result<Box<dyn Sink>> {
         return Err(Error::internal("no connector writes CSV"));
     };
     connector.sink(&SinkSpec {
+        parts: None,
         format: "CSV".to_owned(),
         location: "-".to_owned(),
         schema: Arc::clone(schema),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fyke_types::{DeadLetter, Error, Result};
 use memchr::{memchr, memrchr};
 
+use super::origin::Origin;
 use super::source_bytes::{ByteSource, Got};
 
 /// The first block is small, to learn early where an input starts.
@@ -80,6 +81,8 @@ pub(crate) struct Blocks {
     ended: bool,
     with_header: bool,
     header: Option<Arc<[u8]>>,
+    /// The file that the bytes at hand came from.
+    origin: Option<Arc<Origin>>,
 }
 
 /// A line that is being skipped.
@@ -114,7 +117,18 @@ impl Blocks {
             ended: false,
             with_header: false,
             header: None,
+            origin: None,
         }
+    }
+
+    /// The same where `from` begins at byte `offset`; `header` is the input's first line, where it names the columns.
+    pub(crate) fn resumed(self, offset: u64, header: Option<Arc<[u8]>>) -> Self {
+        Self { offset, first: offset == 0, header, ..self }
+    }
+
+    /// The file that the last block came from.
+    pub(crate) fn origin(&self) -> Option<Arc<Origin>> {
+        self.origin.clone()
     }
 
     /// The same, whose first line goes with every block.
@@ -182,7 +196,10 @@ impl Blocks {
     fn read_to(&mut self, buffer: &mut [u8], filled: &mut usize, target: usize) -> Option<Stop> {
         while let Some(into) = buffer.get_mut(*filled..target).filter(|into| !into.is_empty()) {
             match self.from.read(into) {
-                Ok(Got::Bytes(read)) => *filled += read,
+                Ok(Got::Bytes(read)) => {
+                    *filled += read;
+                    self.origin = self.from.origin();
+                }
                 Ok(Got::Dry) => return Some(Stop::Dry),
                 Ok(Got::End) => {
                     self.ended = true;

@@ -1,12 +1,13 @@
 //! A block becomes rows and dead letters: the format's decoder, then the rule of event times. Runs in any thread.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use fyke_types::{DeadLetter, Decoded, Decoder, Micros, Result};
 use memchr::memchr_iter;
 
 use super::blocks::{Blocks, Fill, Header, Lines};
+use super::origin::Origin;
 use super::parquet::ParquetRows;
 use crate::event_time::EventTime;
 use crate::json::batch_to_json_lines;
@@ -34,6 +35,8 @@ pub(crate) struct Piece {
     pub(crate) end: u64,
     pub(crate) fresh: bool,
     pub(crate) latest: Option<Micros>,
+    /// The file that it came from.
+    pub(crate) origin: Option<Arc<Origin>>,
 }
 
 /// One input: blocks of lines to decode, or rows that need no decoder.
@@ -92,8 +95,8 @@ impl Worker {
         let mut guard = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let number = guard.next;
         guard.next += 1;
-        let filled = match &mut guard.content {
-            Content::Lines(blocks) => blocks.fill(&mut self.buffer),
+        let (filled, origin) = match &mut guard.content {
+            Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin()),
             Content::Rows(rows) => {
                 let rows = rows.next();
                 drop(guard);
@@ -101,7 +104,10 @@ impl Worker {
             }
         };
         drop(guard);
-        let item = filled.and_then(|fill| self.lines(fill, customer)).unwrap_or_else(Item::Failed);
+        let mut item = filled.and_then(|fill| self.lines(fill, customer)).unwrap_or_else(Item::Failed);
+        if let Item::Piece(piece) = &mut item {
+            piece.origin = origin;
+        }
         if self.buffer.len() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
         }
@@ -117,7 +123,8 @@ impl Worker {
                 let batch = self.decode(&[], customer)?.batch;
                 let batch = self.event_time.check(batch)?.batch;
                 let letter = DeadLetter { line: 1, ..letter };
-                let piece = Piece { batch, dead: vec![letter], lines: 1, read: 1, end, fresh, latest: None };
+                let piece =
+                    Piece { batch, dead: vec![letter], lines: 1, read: 1, end, fresh, latest: None, origin: None };
                 Ok(Item::Piece(Box::new(piece)))
             }
         }
@@ -157,6 +164,7 @@ impl Worker {
             end: lines.offset + lines.bytes as u64,
             fresh: lines.fresh,
             latest: checked.latest,
+            origin: None,
         })
     }
 
@@ -222,7 +230,7 @@ impl Worker {
         let checked = self.event_time.check(batch.clone())?;
         let dead = refused_rows(&batch, checked.refused)?;
         let latest = checked.latest;
-        let piece = Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest };
+        let piece = Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest, origin: None };
         Ok(Item::Piece(Box::new(piece)))
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use fyke_types::{Error, Result};
 
 use super::compression::{self, Entry};
-use super::follow::identity;
+use super::origin::{Identity, identity};
 
 /// What a location means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +146,7 @@ pub(crate) fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
-fn walk(folder: &Path, seen: &mut BTreeSet<(u64, u64, u128)>, paths: &mut BTreeSet<PathBuf>) -> Result<()> {
+fn walk(folder: &Path, seen: &mut BTreeSet<Identity>, paths: &mut BTreeSet<PathBuf>) -> Result<()> {
     let unreadable = |error: std::io::Error| super::unreadable(folder, &error);
     let own = identity(&std::fs::metadata(folder).map_err(unreadable)?);
     // links may lead in a circle

@@ -10,33 +10,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::source_bytes::{ByteSource, FileBytes, Got, read_some};
+use super::origin::{HEAD_BYTES, Identity, Origin, bytes_of, hexadecimal, identity, is_rotation_of, read_head};
+use super::source_bytes::{ByteSource, Got, read_some};
 
-/// So many first bytes tell a file from others of its family.
-const HEAD_BYTES: usize = 1024;
 /// A rotation keeps fewer copies than this within reach of one poll.
 const HEADS_KEPT: usize = 64;
 
 /// Writers may need so long until they let go of a file that was renamed.
 const LET_GO: Duration = Duration::from_millis(200);
-
-/// What a file is, whatever its name: device, inode and birth (elsewhere than on Unix: unknown, so names decide).
-/// Birth, since the inode of a deleted file is soon another's; 0 where the file system does not keep it.
-pub(crate) type Identity = (u64, u64, u128);
-
-/// The identity of the file that `metadata` describes.
-#[cfg(unix)]
-pub(crate) fn identity(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-    let birth = metadata.created().ok().and_then(|birth| birth.duration_since(std::time::UNIX_EPOCH).ok());
-    (metadata.dev(), metadata.ino(), birth.map_or(0, |birth| birth.as_nanos()))
-}
-
-/// Without inodes a file that is replaced looks like one that was truncated.
-#[cfg(not(unix))]
-pub(crate) fn identity(_: &Metadata) -> Identity {
-    (0, 0, 0)
-}
 
 /// What happened to growing files: counts since the source was made.
 #[derive(Debug, Default)]
@@ -61,6 +42,13 @@ impl FollowCounters {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     files: Mutex<Files>,
+}
+
+/// What is known of files, as text.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub(crate) struct SavedKnown {
+    identities: Vec<Identity>,
+    heads: Vec<(PathBuf, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +78,20 @@ impl Known {
         files.heads.push((path.to_path_buf(), head));
     }
 
+    /// What is known, to be kept.
+    pub(crate) fn save(&self) -> SavedKnown {
+        let files = self.files();
+        let heads = files.heads.iter().map(|(path, head)| (path.clone(), hexadecimal(head))).collect();
+        SavedKnown { identities: files.identities.iter().copied().collect(), heads }
+    }
+
+    /// Adds what another reading knew.
+    pub(crate) fn restore(&self, saved: SavedKnown) {
+        let mut files = self.files();
+        files.identities.extend(saved.identities);
+        files.heads.extend(saved.heads.into_iter().filter_map(|(path, head)| Some((path, bytes_of(&head)?))));
+    }
+
     /// Whether the file now at `path` was read under another name: renamed, copied or compressed by a rotation.
     pub(crate) fn was_read(&self, path: &Path, metadata: &Metadata) -> bool {
         if cfg!(unix) && self.files().identities.contains(&identity(metadata)) {
@@ -108,26 +110,6 @@ impl Known {
     }
 }
 
-/// `app.log.1`, `app.log-20261123.gz` beside `app.log`.
-fn is_rotation_of(path: &Path, known: &Path) -> bool {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (longer, shorter) = (name(path), name(known));
-    path.parent() == known.parent() && longer.len() > shorter.len() && longer.starts_with(&shorter)
-}
-
-fn read_head(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = FileBytes::new(path.to_path_buf(), None, Arc::new(AtomicU64::new(0)));
-    let (mut head, mut filled) = (vec![0; HEAD_BYTES], 0);
-    while let Some(into) = head.get_mut(filled..).filter(|into| !into.is_empty()) {
-        match bytes.read(into)? {
-            Got::Bytes(read) => filled += read,
-            _ => break,
-        }
-    }
-    head.truncate(filled);
-    Ok(head)
-}
-
 enum Opened {
     Same,
     Other,
@@ -141,6 +123,7 @@ pub(crate) struct Tail {
     identity: Option<Identity>,
     at: u64,
     head: Vec<u8>,
+    origin: Option<Arc<Origin>>,
     /// When it was seen that another file took the place.
     replaced: Option<Instant>,
     known: Arc<Known>,
@@ -154,7 +137,32 @@ impl Tail {
         // what the path names now is the input, even if it is renamed before its first byte is read
         let identity = std::fs::metadata(&path).ok().map(|metadata| identity(&metadata));
         identity.into_iter().for_each(|identity| known.add(identity));
-        Self { path, file: None, identity, at: 0, head: Vec::new(), replaced: None, known, counters, read }
+        Self {
+            path,
+            file: None,
+            identity,
+            at: 0,
+            head: Vec::new(),
+            origin: None,
+            replaced: None,
+            known,
+            counters,
+            read,
+        }
+    }
+
+    /// The same from byte `at` on, of the file that `origin` describes, whatever its name is now. What the path names
+    /// now may be the file that took its place.
+    pub(crate) fn resumed(
+        path: PathBuf,
+        known: Arc<Known>,
+        counters: Arc<FollowCounters>,
+        read: Arc<AtomicU64>,
+        (at, origin): (u64, Arc<Origin>),
+    ) -> Self {
+        known.add(origin.identity);
+        let (identity, head) = (Some(origin.identity), origin.head.clone());
+        Self { path, file: None, identity, at, head, origin: Some(origin), replaced: None, known, counters, read }
     }
 
     /// Opens the file where it was left, under whatever name it has now; if it is gone, the one in its place.
@@ -199,6 +207,7 @@ impl Tail {
     fn start_over(&mut self) {
         self.at = 0;
         self.head.clear();
+        self.origin = None;
         self.replaced = None;
     }
 
@@ -234,6 +243,8 @@ impl Tail {
         if self.head.is_empty() {
             self.head.extend_from_slice(bytes.get(..HEAD_BYTES).unwrap_or(bytes));
             self.known.add_head(&self.path, self.head.clone());
+            let (identity, head) = (self.identity.unwrap_or_default(), self.head.clone());
+            self.origin = Some(Arc::new(Origin { identity, head }));
         }
     }
 }
@@ -260,6 +271,10 @@ impl ByteSource for Tail {
 
     fn close(&mut self) {
         self.file = None;
+    }
+
+    fn origin(&self) -> Option<Arc<Origin>> {
+        self.origin.clone()
     }
 
     fn has_more(&mut self) -> bool {

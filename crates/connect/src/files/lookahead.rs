@@ -8,6 +8,7 @@ use fyke_types::{Input, Micros};
 
 use super::decode::{Item, Stream};
 use super::pool::Task;
+use super::position::SavedInput;
 use crate::order::Progress;
 
 /// An input, its blocks under way and its progress.
@@ -25,16 +26,18 @@ pub(super) struct Tracked {
     pub(super) ended: bool,
     /// A decoded block was the last, or the last for now.
     exhausted: bool,
-    /// Lines given so far.
-    pub(super) lines: u64,
+    /// How far it was given, lines included.
+    pub(super) given: SavedInput,
     /// The greatest event time decoded so far, and by how much the last block moved it.
     frontier: Micros,
     stride: Micros,
 }
 
 impl Tracked {
-    /// An input of which nothing is read yet.
-    pub(super) fn new(input: Input, stream: Arc<Mutex<Stream>>, read: Arc<AtomicU64>) -> Self {
+    /// An input of which `given` was given before.
+    pub(super) fn new(input: Input, stream: Arc<Mutex<Stream>>, read: Arc<AtomicU64>, given: SavedInput) -> Self {
+        let mut progress = Progress::none();
+        progress.gave(Some(given.latest));
         Self {
             input,
             stream,
@@ -42,14 +45,19 @@ impl Tracked {
             ready: BTreeMap::new(),
             next: 0,
             under_way: 0,
-            progress: Progress::none(),
+            progress,
             dry: false,
-            ended: false,
-            exhausted: false,
-            lines: 0,
-            frontier: Micros::MIN,
+            ended: given.ended,
+            exhausted: given.ended,
+            frontier: given.latest,
             stride: 0,
+            given,
         }
+    }
+
+    /// How far it was given, for another reading.
+    pub(super) fn saved(&self) -> SavedInput {
+        SavedInput { latest: self.progress.at(), ended: self.ended, ..self.given.clone() }
     }
 
     /// Its content, when nobody else cuts a block of it.

@@ -35,6 +35,11 @@ impl ParquetRows {
         Self { path, wanted, reader: None, given: 0, total: 0, bytes: 0, failed: false, read }
     }
 
+    /// The same behind the first `given` rows.
+    pub(crate) fn resumed(self, given: u64) -> Self {
+        Self { given, ..self }
+    }
+
     /// Gives back the file handle.
     pub(crate) fn close(&mut self) {
         self.reader = None;

@@ -3,16 +3,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fyke_types::{Event, Input, InputId, Micros, Reader, Result, Rows};
+use fyke_types::{Error, Event, Input, InputId, Micros, Reader, Result, Rows};
 
 use super::compression;
-use super::decode::{Item, Piece};
+use super::decode::{Item, Piece, Stream};
 use super::discover::{Found, Location};
 use super::lookahead::Tracked;
 use super::pool::{Done, Pool};
+use super::position::{Saved, SavedInput};
 use super::source::InputMaker;
 use crate::order::furthest_behind;
 use crate::stdio::{Feed, until};
@@ -103,22 +105,56 @@ impl FileReader {
             growth.paths.insert(found.path.clone());
         }
         let (name, customer) = (found.name(), self.maker.customer(&found));
+        let entry = found.entry.as_ref().map(|entry| entry.name.clone());
+        let given = SavedInput::new(found.path.clone(), entry, customer);
         let (stream, read) = self.maker.stream(found);
-        self.track(&name, &customer, |input| Tracked::new(input, stream, read));
+        self.track(&name, stream, read, given);
     }
 
     /// Adds standard input.
     pub(super) fn add_feed(&mut self, feed: Arc<Feed>) {
         let stream = self.maker.feed(Arc::clone(&feed));
         self.feed = Some(feed);
-        self.track("stdin", "stdin", |input| Tracked::new(input, stream, Arc::default()));
+        self.track("stdin", stream, Arc::default(), SavedInput::new(PathBuf::new(), None, "stdin".to_owned()));
     }
 
-    fn track(&mut self, name: &str, customer: &str, make: impl FnOnce(Input) -> Tracked) {
+    /// Goes on where another reading stood: its inputs keep their numbers, and those that ended stay so.
+    ///
+    /// # Errors
+    /// `Data` where the position can't be read, or the rest of an input can't be found.
+    pub(super) fn resume(&mut self, position: &str) -> Result<()> {
+        let saved: Saved = serde_json::from_str(position)
+            .map_err(|error| Error::data("the position of a table in files can't be read").detail(error))?;
+        self.maker.restore(saved.known);
+        for given in saved.inputs {
+            if let Some(growth) = &mut self.growth {
+                growth.paths.insert(given.path.clone());
+            }
+            let (stream, read) = self.maker.rest(&given)?;
+            self.track(&given.name(), stream, read, given);
+        }
+        Ok(())
+    }
+
+    /// Whether an input was added before.
+    pub(super) fn has(&self, found: &Found) -> bool {
+        let entry = found.entry.as_ref().map(|entry| entry.name.as_str());
+        self.inputs.iter().any(|own| own.given.path == found.path && own.given.entry.as_deref() == entry)
+    }
+
+    /// Whether a file was read under another name.
+    pub(super) fn was_read(&self, found: &Found) -> bool {
+        found.entry.is_none() && self.maker.was_read(&found.path)
+    }
+
+    fn track(&mut self, name: &str, stream: Arc<Mutex<Stream>>, read: Arc<AtomicU64>, given: SavedInput) {
         let index = self.inputs.len();
         let id = InputId(u32::try_from(index).unwrap_or(u32::MAX));
-        self.inputs.push(make(Input { id, name: name.into(), customer: customer.into() }));
-        self.announce.push_back(index);
+        let input = Input { id, name: name.into(), customer: given.customer.as_str().into() };
+        if !given.ended {
+            self.announce.push_back(index);
+        }
+        self.inputs.push(Tracked::new(input, stream, read, given));
     }
 
     fn submit(&mut self, index: usize) {
@@ -250,11 +286,13 @@ impl FileReader {
 
 fn give_rows(tracked: &mut Tracked, piece: Piece) -> Option<Event> {
     if piece.fresh {
-        tracked.lines = 0;
+        tracked.given.lines = 0;
     }
     tracked.progress.gave(piece.latest);
-    let before = tracked.lines;
-    tracked.lines += piece.lines;
+    let before = tracked.given.lines;
+    tracked.given.lines += piece.lines;
+    tracked.given.offset = piece.end;
+    tracked.given.set_origin(piece.origin.as_deref());
     if piece.read == 0 {
         return None;
     }
@@ -294,6 +332,15 @@ impl Reader for FileReader {
                 }
             }
         }
+    }
+
+    fn position(&self) -> Result<Option<String>> {
+        if self.feed.is_some() {
+            return Ok(None);
+        }
+        let saved = Saved { inputs: self.inputs.iter().map(Tracked::saved).collect(), known: self.maker.known() };
+        let text = serde_json::to_string(&saved);
+        text.map(Some).map_err(|error| Error::internal("a position can't be written").detail(error))
     }
 
     fn bytes_read(&self) -> u64 {

@@ -14,9 +14,11 @@ use super::compression;
 use super::customer::CustomerFrom;
 use super::decode::{Content, Stream, Worker};
 use super::discover::{Found, Location};
-use super::follow::{FollowCounters, Known, Tail, identity};
+use super::follow::{FollowCounters, Known, SavedKnown, Tail};
+use super::origin::identity;
 use super::parquet::{self, ParquetRows};
 use super::pool::Pool;
+use super::position::SavedInput;
 use super::reader::{FileReader, Growth};
 use super::source_bytes::{ByteSource, FileBytes, Got};
 use crate::event_time::{Columns, EventTime};
@@ -154,15 +156,25 @@ impl Source for FileSource {
         };
         let growth = options.follow.then(|| Growth::new(self.location.clone(), self.poll));
         let mut reader = FileReader::new(pool, options.threads, maker, growth);
-        match &self.feed {
-            Some(feed) if feed.claim() => reader.add_feed(Arc::clone(feed)),
-            Some(_) => return Err(self.location.nothing()),
-            None => {
+        match (&self.feed, &options.resume) {
+            (Some(feed), None) if feed.claim() => reader.add_feed(Arc::clone(feed)),
+            (Some(_), _) => return Err(self.location.nothing()),
+            (None, resume) => {
                 let found = Location::inputs(self.location.paths()?)?;
-                if found.is_empty() && !(options.follow && self.location.may_grow()) {
-                    return Err(self.location.nothing());
+                match resume {
+                    Some(position) => reader.resume(position)?,
+                    None if found.is_empty() && !(options.follow && self.location.may_grow()) => {
+                        return Err(self.location.nothing());
+                    }
+                    None => {}
                 }
-                found.into_iter().for_each(|found| reader.add(found));
+                for found in found {
+                    // a file that was rotated while nobody read is known under its former name
+                    if reader.has(&found) || (resume.is_some() && reader.was_read(&found)) {
+                        continue;
+                    }
+                    reader.add(found);
+                }
             }
         }
         Ok(Box::new(reader))
@@ -281,6 +293,60 @@ impl InputMaker {
         std::fs::metadata(path).is_ok_and(|metadata| self.known.was_read(path, &metadata))
     }
 
+    /// Which files were read under other names.
+    pub(super) fn known(&self) -> SavedKnown {
+        self.known.save()
+    }
+
+    /// Adds what another reading knew.
+    pub(super) fn restore(&self, known: SavedKnown) {
+        self.known.restore(known);
+    }
+
+    /// The rest of an input that was given in part.
+    ///
+    /// # Errors
+    /// `Data` where it can't be found.
+    pub(super) fn rest(&self, given: &SavedInput) -> Result<(Arc<Mutex<Stream>>, Arc<AtomicU64>)> {
+        let read = Arc::new(AtomicU64::new(0));
+        let entry = match &given.entry {
+            Some(name) if !given.ended => {
+                compression::entries(&given.path)?.into_iter().find(|entry| entry.name == *name)
+            }
+            _ => None,
+        };
+        let found = Found { path: given.path.clone(), entry };
+        let bytes = || FileBytes::new(found.path.clone(), found.entry.clone(), Arc::clone(&read));
+        if given.ended {
+            return Ok((Arc::new(Mutex::new(Stream::new(self.lines(given.name(), Box::new(bytes()))))), read));
+        }
+        let content = match (&self.rows, self.grows(&found)) {
+            (RowsFrom::Parquet, _) => {
+                let rows = ParquetRows::new(found.path.clone(), Arc::clone(&self.wanted), Arc::clone(&read));
+                Content::Rows(rows.resumed(given.offset))
+            }
+            (rows, grows) => {
+                let from: Box<dyn ByteSource> = if grows {
+                    given.rest_of_tail(|from| {
+                        let (known, counters) = (Arc::clone(&self.known), Arc::clone(&self.counters));
+                        let (path, read) = (found.path.clone(), Arc::clone(&read));
+                        match from {
+                            Some(from) => Tail::resumed(path, known, counters, read, from),
+                            None => Tail::new(path, known, counters, read),
+                        }
+                    })?
+                } else {
+                    Box::new(given.rest_of_file(bytes())?)
+                };
+                let header = (matches!(rows, RowsFrom::Csv(_)) && given.offset > 0)
+                    .then(|| given.first_line().map(Arc::from))
+                    .transpose()?;
+                self.blocks(given.name(), from, given.offset, header)
+            }
+        };
+        Ok((Arc::new(Mutex::new(Stream::new(content))), read))
+    }
+
     /// The input's content, and where the number of its bytes read is counted.
     pub(super) fn stream(&self, found: Found) -> (Arc<Mutex<Stream>>, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
@@ -310,8 +376,13 @@ impl InputMaker {
     }
 
     fn lines(&self, name: String, from: Box<dyn ByteSource>) -> Content {
-        let header = matches!(self.rows, RowsFrom::Csv(_));
-        Content::Lines(Blocks::new(name, from, self.limits, self.follow).with_header(header))
+        self.blocks(name, from, 0, None)
+    }
+
+    fn blocks(&self, name: String, from: Box<dyn ByteSource>, offset: u64, header: Option<Arc<[u8]>>) -> Content {
+        let with_header = matches!(self.rows, RowsFrom::Csv(_));
+        let blocks = Blocks::new(name, from, self.limits, self.follow).with_header(with_header);
+        Content::Lines(blocks.resumed(offset, header))
     }
 
     /// Whether lines may be appended: compressed files and archives are complete.

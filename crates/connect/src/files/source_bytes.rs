@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compression::{self, Entry};
+use super::origin::Origin;
 
 /// What reading gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub(crate) trait ByteSource: Send {
     fn has_more(&mut self) -> bool {
         true
     }
+
+    /// Which file the last bytes came from; none where that can't be said.
+    fn origin(&self) -> Option<Arc<Origin>> {
+        None
+    }
 }
 
 /// A bounded file, decompressed if need be.
@@ -43,12 +49,18 @@ pub(crate) struct FileBytes {
     /// Decompressed bytes given so far.
     at: u64,
     read: Arc<AtomicU64>,
+    origin: Option<Arc<Origin>>,
 }
 
 impl FileBytes {
     /// The file at `path`, or its zip entry; `read` shows how far the (compressed) file was read.
     pub(crate) fn new(path: PathBuf, entry: Option<Entry>, read: Arc<AtomicU64>) -> Self {
-        Self { path, entry, handle: None, at: 0, read }
+        Self { path, entry, handle: None, at: 0, read, origin: None }
+    }
+
+    /// The same from byte `at` (decompressed) on, of which `origin` says what the file was like.
+    pub(crate) fn resumed(self, at: u64, origin: Option<Arc<Origin>>) -> Self {
+        Self { at, origin, ..self }
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
@@ -88,6 +100,9 @@ impl ByteSource for FileBytes {
             }
         };
         let read = read_some(handle.as_mut(), into)?;
+        if self.origin.is_none() {
+            self.origin = Origin::of(&self.path, into.get(..read).unwrap_or_default());
+        }
         self.at += read as u64;
         if read == 0 {
             self.handle = None;
@@ -98,6 +113,10 @@ impl ByteSource for FileBytes {
 
     fn close(&mut self) {
         self.handle = None;
+    }
+
+    fn origin(&self) -> Option<Arc<Origin>> {
+        self.origin.clone()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rows kept where a test can look at them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
-use fyke_types::{Result, Sink};
+use fyke_types::{Error, Result, Sink};
 
 /// Keeps all batches; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -11,14 +12,25 @@ pub struct MemorySink(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    batches: Vec<RecordBatch>,
+    /// What can be seen, by part; without checkpoints all of it is part 0.
+    seen: BTreeMap<u64, Vec<RecordBatch>>,
+    prepared: BTreeMap<u64, Vec<RecordBatch>>,
+    pending: Vec<RecordBatch>,
+    exactly_once: bool,
     finished: bool,
 }
 
 impl MemorySink {
-    /// An empty one.
+    /// An empty one, whose rows are seen at once.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty one for runs with checkpoints: rows are seen once a checkpoint holds them, and each once.
+    pub fn exactly_once() -> Self {
+        let sink = Self::default();
+        sink.kept().exactly_once = true;
+        sink
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -27,12 +39,12 @@ impl MemorySink {
 
     /// The batches so far, in the order of writing.
     pub fn batches(&self) -> Vec<RecordBatch> {
-        self.kept().batches.clone()
+        self.kept().seen.values().flatten().cloned().collect()
     }
 
     /// Rows so far.
     pub fn rows(&self) -> usize {
-        self.kept().batches.iter().map(RecordBatch::num_rows).sum()
+        self.kept().seen.values().flatten().map(RecordBatch::num_rows).sum()
     }
 
     /// Whether the writer has finished.
@@ -43,7 +55,40 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.kept().batches.push(batch.clone());
+        let mut kept = self.kept();
+        match kept.exactly_once {
+            true => kept.pending.push(batch.clone()),
+            false => kept.seen.entry(0).or_default().push(batch.clone()),
+        }
+        Ok(())
+    }
+
+    fn prepare(&mut self, part: u64, _: bool) -> Result<Option<String>> {
+        let mut kept = self.kept();
+        let rows = std::mem::take(&mut kept.pending);
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        kept.prepared.insert(part, rows);
+        Ok(Some(part.to_string()))
+    }
+
+    fn commit(&mut self, prepared: &str) -> Result<()> {
+        let mut kept = self.kept();
+        let part = prepared.parse().map_err(|error| Error::data(format!("'{prepared}' is no part")).detail(error))?;
+        match kept.prepared.remove(&part) {
+            Some(rows) => _ = kept.seen.insert(part, rows),
+            None if kept.seen.contains_key(&part) => {}
+            None => return Err(Error::data(format!("part {part} was prepared but is gone"))),
+        }
+        Ok(())
+    }
+
+    fn recover(&mut self, part: u64) -> Result<()> {
+        let mut kept = self.kept();
+        kept.pending.clear();
+        kept.prepared.clear();
+        kept.seen.retain(|own, _| *own <= part);
         Ok(())
     }
 

@@ -115,7 +115,7 @@ impl Source for MemorySource {
             built: columns.built.clone(),
             event_time: EventTime::new(columns, options),
             follow: options.follow,
-            inputs: Vec::new(),
+            inputs: options.resume.as_deref().map(restored).transpose()?.unwrap_or_default(),
         }))
     }
 }
@@ -134,6 +134,21 @@ struct Place {
     rows: u64,
     progress: Progress,
     ended: bool,
+    opened: bool,
+}
+
+/// A [`Place`] for another reading: batches, rows, latest event time, ended.
+type SavedPlace = (usize, u64, fyke_types::Micros, bool);
+
+fn restored(position: &str) -> Result<Vec<Place>> {
+    let places: Vec<SavedPlace> = serde_json::from_str(position)
+        .map_err(|error| Error::data("the position of a table in memory can't be read").detail(error))?;
+    let place = |(batches, rows, latest, ended)| {
+        let mut progress = Progress::none();
+        progress.gave(Some(latest));
+        Place { batches, rows, progress, ended, opened: false }
+    };
+    Ok(places.into_iter().map(place).collect())
 }
 
 impl MemoryReader {
@@ -146,10 +161,17 @@ impl MemoryReader {
 
     /// An input that was not announced yet.
     fn open_next(&mut self) -> Option<Event> {
-        let index = self.inputs.len();
+        let waiting = self.inputs.iter().position(|place| !place.opened && !place.ended);
+        let index = waiting.unwrap_or(self.inputs.len());
         let found = self.shared.table().inputs.get(index).map(|input| input.customer.clone());
         let customer = found?;
-        self.inputs.push(Place { batches: 0, rows: 0, progress: Progress::none(), ended: false });
+        match self.inputs.get_mut(index) {
+            Some(place) => place.opened = true,
+            None => {
+                let progress = Progress::none();
+                self.inputs.push(Place { batches: 0, rows: 0, progress, ended: false, opened: true });
+            }
+        }
         let (id, name) = (InputId(u32::try_from(index).unwrap_or(u32::MAX)), format!("memory/{index}").into());
         Some(Event::Opened(Input { id, name, customer: customer.into() }))
     }
@@ -186,6 +208,13 @@ impl MemoryReader {
 }
 
 impl Reader for MemoryReader {
+    fn position(&self) -> Result<Option<String>> {
+        let place = |place: &Place| (place.batches, place.rows, place.progress.at(), place.ended);
+        let places: Vec<SavedPlace> = self.inputs.iter().map(place).collect();
+        let text = serde_json::to_string(&places);
+        text.map(Some).map_err(|error| Error::internal("a position can't be written").detail(error))
+    }
+
     fn next(&mut self, wait: Duration) -> Result<Event> {
         let now = Instant::now();
         let deadline = now.checked_add(wait).unwrap_or(now);

@@ -111,6 +111,7 @@ pub fn options(threads: usize, block: usize) -> ReadOptions {
         threads,
         block_bytes: block,
         clock: Arc::new(ManualClock::new(NOW)),
+        resume: None,
     }
 }
 

@@ -36,7 +36,7 @@ pub enum SourceFrom {
     /// A table; the columns that are read, by index.
     Table(Arc<FykeTable>, Vec<usize>),
     /// The result of a plan that reads no stream.
-    Rows(SchemaRef, Vec<datafusion::arrow::array::RecordBatch>),
+    Rows(Vec<datafusion::arrow::array::RecordBatch>),
 }
 
 /// A planned job.
@@ -281,7 +281,7 @@ impl<'a> Planner<'a> {
         let rows = self.collect_static(plan).await?;
         let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
         let source = self.graph.add_source();
-        self.sources.push(StreamSource { from: SourceFrom::Rows(Arc::clone(&schema), rows) });
+        self.sources.push(StreamSource { from: SourceFrom::Rows(rows) });
         let columns: Vec<Arc<dyn PhysicalExpr>> = schema
             .fields()
             .iter()

@@ -20,10 +20,8 @@ impl Planner<'_> {
                     return self.static_join(join, true, swapped).await;
                 }
             }
-            (true, false) => {
-                if stream_right(join.join_type) {
-                    return self.static_join(join, false, join.join_type).await;
-                }
+            (true, false) if stream_right(join.join_type) => {
+                return self.static_join(join, false, join.join_type).await;
             }
             _ => {}
         }

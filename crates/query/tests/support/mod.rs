@@ -1,5 +1,7 @@
 //! A source over rows in memory that hands them out in a prescribed way: for tests of the engine alone.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;

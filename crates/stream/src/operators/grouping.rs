@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Micros, Result, window};
 
-use crate::state::{Aggregate, evaluate, evaluate_filter};
+use crate::state::{Aggregate, Shape, evaluate, evaluate_filter};
 use crate::{Customer, Tagged};
 
 /// Keys and aggregates of a `GROUP BY`, its window apart.
@@ -41,6 +41,11 @@ pub struct Evaluated {
 }
 
 impl Grouping {
+    /// What its stores are made of.
+    pub fn shape(&self) -> Shape<'_> {
+        Shape { keys: &self.key_schema, aggregates: &self.aggregates }
+    }
+
     /// Whose watermark governs these rows.
     pub fn owner(&self, rows: &Tagged) -> Customer {
         if self.by_customer { rows.customer } else { Customer::ALL }

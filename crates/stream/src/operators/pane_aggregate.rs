@@ -7,20 +7,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Micros, Result, WATERMARK_START, WindowSpec, align};
 
 use super::Grouping;
+use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{Sealed, Store, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Operator, Output, StateSize, Tagged};
-
-/// The rows of a pane: what still takes rows, and what was sealed before a late-comer opened it again.
-#[derive(Default)]
-struct Pane {
-    open: Option<Store>,
-    sealed: Vec<Sealed>,
-}
+use crate::state::{Parts, PieceNumbers, Store, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
 
 struct Panes {
     /// By the pane's start.
-    panes: BTreeMap<Micros, Pane>,
+    panes: BTreeMap<Micros, Parts>,
     /// Windows up to this end are closed.
     closed_to: Option<Micros>,
 }
@@ -35,13 +29,23 @@ pub struct PaneAggregate {
     customers: BTreeMap<Customer, Panes>,
     marks: Marks,
     scratch: Vec<usize>,
+    numbers: PieceNumbers,
 }
 
 impl PaneAggregate {
     /// `spec` is a checked hop or cumulate.
     pub fn new(grouping: Grouping, time: Arc<dyn PhysicalExpr>, spec: WindowSpec) -> Self {
         let pane = spec.pane().unwrap_or(1);
-        Self { grouping, time, spec, pane, customers: BTreeMap::new(), marks: Marks::start(), scratch: Vec::new() }
+        Self {
+            grouping,
+            time,
+            spec,
+            pane,
+            customers: BTreeMap::new(),
+            marks: Marks::start(),
+            scratch: Vec::new(),
+            numbers: PieceNumbers::default(),
+        }
     }
 
     /// Windows of the panes at hand that end in `(after, up_to]`, by `(end, start)`.
@@ -62,13 +66,8 @@ impl PaneAggregate {
         let Some(mut panes) = self.customers.remove(&customer) else { return Ok(()) };
         for (end, start) in self.ripe(&panes, up_to) {
             let mut whole = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
-            for (_, pane) in panes.panes.range_mut(start..end) {
-                if let Some(store) = pane.open.take() {
-                    pane.sealed.push(store.seal()?);
-                }
-                for sealed in &pane.sealed {
-                    whole.merge(sealed, &mut self.scratch)?;
-                }
+            for (_, parts) in panes.panes.range_mut(start..end) {
+                parts.merge_into(&mut whole, &mut self.numbers, &mut self.scratch)?;
             }
             let (rows, keys, results) = whole.emit()?;
             out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
@@ -96,12 +95,9 @@ impl Operator for PaneAggregate {
                 out.late += set.len() as u64;
                 continue;
             }
-            let pane = panes.panes.entry(start).or_default();
-            let store = match &mut pane.open {
-                Some(store) => store,
-                none => none.insert(Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?),
-            };
-            store.update(&set, &evaluated.keys, &evaluated.arguments, &evaluated.filters, &mut self.scratch)?;
+            let Evaluated { keys, arguments, filters } = &evaluated;
+            let parts = panes.panes.entry(start).or_default();
+            parts.update(self.grouping.shape(), &set, keys, arguments, filters, &mut self.scratch)?;
         }
         Ok(())
     }
@@ -125,22 +121,46 @@ impl Operator for PaneAggregate {
         Ok(marks.held_by(holders))
     }
 
+    fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+        let closed = |(customer, panes): (&Customer, &Panes)| Some((*customer, panes.closed_to?));
+        self.customers.iter().filter_map(closed).filter(|(customer, to)| *to > self.marks.of(*customer)).collect()
+    }
+
     fn describe(&self) -> String {
         format!("PaneAggregate {:?} of {} {}", self.spec, self.time, self.grouping.describe())
     }
 
+    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+        let (mut pieces, mut closed) = (Vec::new(), Vec::new());
+        for (customer, panes) in &mut self.customers {
+            for (start, parts) in &mut panes.panes {
+                parts.seal(self.grouping.shape(), &mut self.numbers, &mut self.scratch)?;
+                let end = self.spec.last_end(*start);
+                parts.give(Place { customer: *customer, port: 0, start: *start, end }, &mut pieces)?;
+            }
+            closed.extend(panes.closed_to.map(|closed_to| (*customer, closed_to)));
+        }
+        Ok(Some(Snapshot { pieces, memo: Memo { next_piece: self.numbers.next(), closed, emitted: false } }))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.numbers = PieceNumbers::from(snapshot.memo.next_piece);
+        for (customer, closed_to) in snapshot.memo.closed {
+            self.customers.insert(customer, Panes { panes: BTreeMap::new(), closed_to: Some(closed_to) });
+        }
+        for piece in &snapshot.pieces {
+            let nothing = || Panes { panes: BTreeMap::new(), closed_to: None };
+            let panes = self.customers.entry(piece.place.customer).or_insert_with(nothing);
+            panes.panes.entry(piece.place.start).or_default().take_back(piece)?;
+        }
+        Ok(())
+    }
+
     fn state_size(&self) -> StateSize {
         let panes = self.customers.values().flat_map(|panes| panes.panes.values());
-        panes.fold(StateSize::default(), |mut sum, pane| {
-            if let Some(store) = &pane.open {
-                sum.rows += store.len();
-                sum.bytes += store.bytes();
-            }
-            for sealed in &pane.sealed {
-                sum.rows += sealed.rows;
-                sum.bytes += sealed.bytes();
-            }
-            sum
+        panes.fold(StateSize::default(), |sum, parts| StateSize {
+            rows: sum.rows + parts.rows(),
+            bytes: sum.bytes + parts.bytes(),
         })
     }
 }

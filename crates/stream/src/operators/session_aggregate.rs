@@ -18,12 +18,14 @@ use fyke_types::{Error, Micros, Result, WATERMARK_START};
 use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{RowSet, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Operator, Output, StateSize, Tagged, engine_error};
+use crate::state::{PieceNumbers, RowSet, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Operator, Output, Snapshot, StateSize, Tagged, engine_error};
 
 mod keys;
+mod saved;
 
 use keys::{KeyId, Keys};
+use saved::SavedBatch;
 
 /// A pane that still takes rows.
 struct OpenPane {
@@ -49,9 +51,10 @@ pub(super) struct Part {
 struct SealedBatch {
     states: Vec<Vec<ArrayRef>>,
     open_parts: usize,
+    /// Its rows in the order in which a snapshot has given them; none: not yet.
+    given: Option<Vec<usize>>,
 }
 
-#[derive(Default)]
 struct Sessions {
     panes: BTreeMap<Micros, OpenPane>,
     sealed: BTreeMap<u64, SealedBatch>,
@@ -59,8 +62,15 @@ struct Sessions {
     timers: BinaryHeap<Reverse<(Micros, KeyId)>>,
     keys: Keys,
     parts: usize,
-    next_batch: u64,
     closed_to: Micros,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        let (panes, sealed, timers, keys) = Default::default();
+        // not zero: sessions before 1970 are open too
+        Self { panes, sealed, timers, keys, parts: 0, closed_to: WATERMARK_START }
+    }
 }
 
 /// A finished session: its key, bounds and parts.
@@ -79,6 +89,7 @@ pub struct SessionAggregate {
     converter: RowConverter,
     customers: BTreeMap<Customer, Sessions>,
     marks: Marks,
+    numbers: PieceNumbers,
 }
 
 impl SessionAggregate {
@@ -89,15 +100,16 @@ impl SessionAggregate {
     pub fn new(grouping: Grouping, time: Arc<dyn PhysicalExpr>, gap: Micros) -> Result<Self> {
         let fields = grouping.key_schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
-        Ok(Self { grouping, time, gap, converter, customers: BTreeMap::new(), marks: Marks::start() })
+        let (customers, marks, numbers) = (BTreeMap::new(), Marks::start(), PieceNumbers::default());
+        Ok(Self { grouping, time, gap, converter, customers, marks, numbers })
     }
 
-    /// The keys of a batch, numbered; rows without time are not.
-    fn number_keys(&mut self, customer: Customer, keys: &[ArrayRef], times: &[Option<Micros>]) -> Result<Vec<KeyId>> {
-        let sessions = self.customers.entry(customer).or_insert_with(Sessions::new);
+    /// The keys of so many rows, numbered.
+    fn number_keys(&mut self, customer: Customer, keys: &[ArrayRef], rows: usize) -> Result<Vec<KeyId>> {
+        let sessions = self.customers.entry(customer).or_default();
         if keys.is_empty() {
             let all = sessions.keys.number(&[]);
-            return Ok(vec![all; times.len()]);
+            return Ok(vec![all; rows]);
         }
         let rows = self.converter.convert_columns(keys)?;
         Ok(rows.iter().map(|row| sessions.keys.number(row.as_ref())).collect())
@@ -106,7 +118,7 @@ impl SessionAggregate {
     fn close(&mut self, customer: Customer, up_to: Micros, everything: bool, out: &mut Output) -> Result<()> {
         let gap = self.gap;
         let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
-        sessions.seal(if everything { Micros::MAX } else { up_to }, gap)?;
+        sessions.seal(if everything { Micros::MAX } else { up_to }, gap, &mut self.numbers)?;
         let closed = sessions.take_ripe(up_to, gap, everything);
         if !closed.is_empty() {
             let batch = Self::emit(&self.grouping, &self.converter, sessions, &closed)?;
@@ -114,7 +126,7 @@ impl SessionAggregate {
             sessions.forget(&closed);
         }
         if sessions.parts > 4 * sessions.keys.len() + 4_096 {
-            sessions.compact(&self.grouping, gap)?;
+            sessions.compact(&self.grouping, gap, &mut self.numbers)?;
         }
         if everything {
             sessions.closed_to = sessions.closed_to.max(closed.iter().map(|c| c.end).max().unwrap_or(WATERMARK_START));
@@ -133,21 +145,22 @@ impl SessionAggregate {
             .iter_mut()
             .map(|accumulator| accumulator.evaluate(EmitTo::All).map_err(engine_error))
             .collect::<Result<Vec<_>>>()?;
-        let keys = if grouping.keys.is_empty() {
-            Vec::new()
-        } else {
-            let parser = converter.parser();
-            let rows = closed.iter().map(|session| parser.parse(sessions.keys.bytes(session.key)));
-            converter.convert_rows(rows)?
-        };
+        let keys = sessions.key_columns(converter, closed.iter().map(|session| session.key))?;
         let windows = (closed.iter().map(|c| c.start).collect(), closed.iter().map(|c| c.end).collect());
         grouping.batch(Some(windows), keys, results)
     }
 }
 
 impl Sessions {
-    fn new() -> Self {
-        Self { closed_to: WATERMARK_START, ..Self::default() }
+    /// The key columns of these keys, a row each.
+    fn key_columns(&self, converter: &RowConverter, keys: impl Iterator<Item = KeyId>) -> Result<Vec<ArrayRef>> {
+        let parser = converter.parser();
+        let mut rows = keys.map(|key| parser.parse(self.keys.bytes(key))).peekable();
+        if rows.peek().is_some_and(|row| row.as_ref().is_empty()) {
+            // no key columns: nothing to convert
+            return Ok(Vec::new());
+        }
+        Ok(converter.convert_rows(rows)?)
     }
 
     fn update(
@@ -194,7 +207,7 @@ impl Sessions {
     }
 
     /// Seals the panes that end at or before `up_to`.
-    fn seal(&mut self, up_to: Micros, gap: Micros) -> Result<()> {
+    fn seal(&mut self, up_to: Micros, gap: Micros, numbers: &mut PieceNumbers) -> Result<()> {
         while let Some(entry) = self.panes.first_entry() {
             if up_to != Micros::MAX && entry.key().saturating_add(gap) > up_to {
                 return Ok(());
@@ -205,10 +218,9 @@ impl Sessions {
                 .iter_mut()
                 .map(|accumulator| accumulator.state(EmitTo::All).map_err(engine_error))
                 .collect::<Result<Vec<_>>>()?;
-            let batch = self.next_batch;
-            self.next_batch += 1;
+            let batch = numbers.take();
             self.parts += pane.keys.len();
-            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len() });
+            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len(), given: None });
             for (row, key) in pane.keys.iter().enumerate() {
                 let part = Part { first: pane.first[row], last: pane.last[row], batch, row };
                 self.keys.add_part(*key, part);
@@ -296,7 +308,7 @@ impl Sessions {
     }
 
     /// Merges the parts of each session into one, so that long sessions do not pile up parts and half-dead batches.
-    fn compact(&mut self, grouping: &Grouping, gap: Micros) -> Result<()> {
+    fn compact(&mut self, grouping: &Grouping, gap: Micros, numbers: &mut PieceNumbers) -> Result<()> {
         let mut runs = Vec::new();
         for key in self.keys.ids() {
             for parts in self.keys.take_runs(key, gap, |_, _| true) {
@@ -310,13 +322,12 @@ impl Sessions {
             .iter_mut()
             .map(|accumulator| accumulator.state(EmitTo::All).map_err(engine_error))
             .collect::<Result<Vec<_>>>()?;
-        let batch = self.next_batch;
-        self.next_batch += 1;
+        let batch = numbers.take();
         for (row, run) in runs.iter().enumerate() {
             self.keys.add_part(run.key, Part { first: run.start, last: run.end, batch, row });
         }
         self.parts = runs.len();
-        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len() })]);
+        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len(), given: None })]);
         Ok(())
     }
 
@@ -359,7 +370,7 @@ impl Operator for SessionAggregate {
             .map(|(row, time)| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then_some(time))
             .collect();
         let evaluated = self.grouping.evaluate(&rows.batch)?;
-        let ids = self.number_keys(customer, &evaluated.keys, &times)?;
+        let ids = self.number_keys(customer, &evaluated.keys, times.len())?;
         let gap = self.gap;
         let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
         let closed = self.marks.of(customer).max(sessions.closed_to);
@@ -395,8 +406,37 @@ impl Operator for SessionAggregate {
         Ok(marks.held_by(holders).one_lower())
     }
 
+    fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+        let ahead = self.customers.iter().filter(|(_, open)| open.closed_to != WATERMARK_START);
+        ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
+    }
+
     fn describe(&self) -> String {
         format!("SessionAggregate gap {} µs of {} {}", self.gap, self.time, self.grouping.describe())
+    }
+
+    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+        let mut snapshot = Snapshot::default();
+        for (customer, sessions) in &mut self.customers {
+            sessions.snapshot(*customer, self.gap, &self.converter, &mut self.numbers, &mut snapshot)?;
+        }
+        snapshot.memo.next_piece = self.numbers.next();
+        Ok(Some(snapshot))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.numbers = PieceNumbers::from(snapshot.memo.next_piece);
+        for piece in &snapshot.pieces {
+            let content = SavedBatch::read(piece.content()?, self.grouping.keys.len())?;
+            let customer = piece.place.customer;
+            let keys = self.number_keys(customer, &content.keys, content.first.len())?;
+            let sessions = self.customers.entry(customer).or_default();
+            sessions.take_back(piece, content, &keys, self.gap);
+        }
+        for (customer, closed_to) in snapshot.memo.closed {
+            self.customers.entry(customer).or_default().closed_to = closed_to;
+        }
+        Ok(())
     }
 
     fn state_size(&self) -> StateSize {

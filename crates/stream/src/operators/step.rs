@@ -11,12 +11,12 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use fyke_types::{Micros, Result, WATERMARK_END, window};
+use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 
 use super::Slot;
 use crate::operator::combined;
-use crate::state::{RowSet, evaluate, partition_rows};
-use crate::{Customer, Marks, Operator, Output, StateSize, Tagged, engine_error};
+use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
+use crate::{Customer, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged, engine_error};
 
 /// An input of a [`Step`].
 pub struct StepPort {
@@ -34,8 +34,17 @@ pub struct Step {
     context: Arc<TaskContext>,
     by_customer: bool,
     /// By customer, by end, by port.
-    waiting: BTreeMap<Customer, BTreeMap<Micros, Vec<Vec<RecordBatch>>>>,
+    waiting: BTreeMap<Customer, BTreeMap<Micros, Vec<Vec<Waiting>>>>,
     marks: Marks,
+    numbers: PieceNumbers,
+}
+
+/// Rows that wait, as a piece of the state.
+struct Waiting {
+    number: u64,
+    rows: RecordBatch,
+    /// Whether a snapshot has given them already.
+    given: bool,
 }
 
 impl Step {
@@ -47,7 +56,8 @@ impl Step {
         context: Arc<TaskContext>,
         by_customer: bool,
     ) -> Self {
-        Self { name: name.into(), ports, plan, context, by_customer, waiting: BTreeMap::new(), marks: Marks::start() }
+        let (waiting, marks, numbers) = (BTreeMap::new(), Marks::start(), PieceNumbers::default());
+        Self { name: name.into(), ports, plan, context, by_customer, waiting, marks, numbers }
     }
 
     fn has_window(&self) -> bool {
@@ -83,7 +93,7 @@ impl Step {
         let mut inputs: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.ports.len()];
         for ports in ripe.into_values() {
             for (input, batches) in inputs.iter_mut().zip(ports) {
-                input.extend(batches);
+                input.extend(batches.into_iter().map(|waiting| waiting.rows));
             }
         }
         for (port, rows) in self.ports.iter().zip(inputs) {
@@ -113,8 +123,9 @@ impl Operator for Step {
                 RowSet::Run { start, rows: count } => rows.batch.slice(*start, *count),
                 RowSet::Some(indices) => take_record_batch(&rows.batch, indices)?,
             };
-            if let Some(batches) = waiting.entry(end).or_insert_with(|| vec![Vec::new(); ports]).get_mut(port) {
-                batches.push(part);
+            let by_port = waiting.entry(end).or_insert_with(|| (0..ports).map(|_| Vec::new()).collect());
+            if let Some(batches) = by_port.get_mut(port) {
+                batches.push(Waiting { number: self.numbers.take(), rows: part, given: false });
             }
         }
         Ok(())
@@ -148,11 +159,43 @@ impl Operator for Step {
         format!("Step {} {when}", self.name)
     }
 
+    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+        let mut pieces = Vec::new();
+        for (customer, by_end) in &mut self.waiting {
+            for (end, ports) in by_end {
+                for (port, batches) in ports.iter_mut().enumerate() {
+                    let place = Place { customer: *customer, port: port as u32, start: *end, end: *end };
+                    for waiting in batches {
+                        let rows = (!waiting.given).then(|| waiting.rows.clone());
+                        waiting.given = true;
+                        pieces.push(Piece { number: waiting.number, place, rows, alive: None });
+                    }
+                }
+            }
+        }
+        Ok(Some(Snapshot { pieces, memo: Memo { next_piece: self.numbers.next(), ..Memo::default() } }))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.numbers = PieceNumbers::from(snapshot.memo.next_piece);
+        for piece in snapshot.pieces {
+            let Place { customer, port, end, .. } = piece.place;
+            let ports = self.ports.len();
+            let by_end = self.waiting.entry(customer).or_default();
+            let by_port = by_end.entry(end).or_insert_with(|| (0..ports).map(|_| Vec::new()).collect());
+            let Some(batches) = by_port.get_mut(port as usize) else {
+                return Err(Error::data(format!("{} has no input {port}", self.describe())));
+            };
+            batches.push(Waiting { number: piece.number, rows: piece.content()?.clone(), given: true });
+        }
+        Ok(())
+    }
+
     fn state_size(&self) -> StateSize {
         let batches = self.waiting.values().flat_map(|by_end| by_end.values().flatten().flatten());
-        batches.fold(StateSize::default(), |sum, batch| StateSize {
-            rows: sum.rows + batch.num_rows(),
-            bytes: sum.bytes + batch.get_array_memory_size(),
+        batches.fold(StateSize::default(), |sum, waiting| StateSize {
+            rows: sum.rows + waiting.rows.num_rows(),
+            bytes: sum.bytes + waiting.rows.get_array_memory_size(),
         })
     }
 }

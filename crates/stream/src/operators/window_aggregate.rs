@@ -10,9 +10,10 @@ use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Micros, Result, Span, WATERMARK_END, WATERMARK_START, tumble, window};
 
 use super::Grouping;
+use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{RowSet, Store, evaluate, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Operator, Output, StateSize, Tagged};
+use crate::state::{Parts, PieceNumbers, RowSet, Store, evaluate, evaluate_time, partition_rows};
+use crate::{Customer, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
 
 /// How a row finds its window.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ pub enum Assign {
 
 /// Open windows by `(end, start)`.
 struct Open {
-    stores: BTreeMap<(Micros, Micros), Store>,
+    stores: BTreeMap<(Micros, Micros), Parts>,
     /// Windows up to this end have been closed because their customer fell silent.
     closed_to: Micros,
 }
@@ -55,6 +56,7 @@ pub struct WindowAggregate {
     open: BTreeMap<Customer, Open>,
     marks: Marks,
     scratch: Vec<usize>,
+    numbers: PieceNumbers,
     /// Without keys and window there is one row at the end, even of nothing.
     emitted: bool,
 }
@@ -62,7 +64,15 @@ pub struct WindowAggregate {
 impl WindowAggregate {
     /// An operator without rows.
     pub fn new(grouping: Grouping, assign: Assign) -> Self {
-        Self { grouping, assign, open: BTreeMap::new(), marks: Marks::start(), scratch: Vec::new(), emitted: false }
+        Self {
+            grouping,
+            assign,
+            open: BTreeMap::new(),
+            marks: Marks::start(),
+            scratch: Vec::new(),
+            numbers: PieceNumbers::default(),
+            emitted: false,
+        }
     }
 
     /// `(end, start)` of each row's window; none for a row without time.
@@ -112,8 +122,8 @@ impl WindowAggregate {
                 std::mem::replace(&mut open.stores, later)
             }
         };
-        for ((end, start), store) in ripe {
-            let (rows, keys, results) = store.emit()?;
+        for ((end, start), parts) in ripe {
+            let (rows, keys, results) = parts.emit(self.grouping.shape(), &mut self.scratch)?;
             out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
             self.emitted = true;
         }
@@ -145,13 +155,9 @@ impl Operator for WindowAggregate {
                 out.late += set.len() as u64;
                 continue;
             }
-            let store = match open.stores.entry(window) {
-                std::collections::btree_map::Entry::Occupied(store) => store.into_mut(),
-                std::collections::btree_map::Entry::Vacant(place) => {
-                    place.insert(Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?)
-                }
-            };
-            store.update(&set, &evaluated.keys, &evaluated.arguments, &evaluated.filters, &mut self.scratch)?;
+            let parts = open.stores.entry(window).or_default();
+            let Evaluated { keys, arguments, filters } = &evaluated;
+            parts.update(self.grouping.shape(), &set, keys, arguments, filters, &mut self.scratch)?;
         }
         Ok(())
     }
@@ -189,6 +195,11 @@ impl Operator for WindowAggregate {
         Ok(marks.held_by(holders))
     }
 
+    fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+        let ahead = self.open.iter().filter(|(_, open)| open.closed_to != WATERMARK_START);
+        ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
+    }
+
     fn describe(&self) -> String {
         let window = match &self.assign {
             Assign::Tumble { time, width, offset } => format!("tumble({time}, {width:?}, offset {offset} µs)"),
@@ -198,11 +209,37 @@ impl Operator for WindowAggregate {
         format!("WindowAggregate {window} {}", self.grouping.describe())
     }
 
+    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+        let mut pieces = Vec::new();
+        for (customer, open) in &mut self.open {
+            for ((end, start), parts) in &mut open.stores {
+                parts.seal(self.grouping.shape(), &mut self.numbers, &mut self.scratch)?;
+                parts.give(Place { customer: *customer, port: 0, start: *start, end: *end }, &mut pieces)?;
+            }
+        }
+        let closed = self.closed_ahead();
+        let memo = Memo { next_piece: self.numbers.next(), closed, emitted: self.emitted };
+        Ok(Some(Snapshot { pieces, memo }))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        let Memo { next_piece, closed, emitted } = snapshot.memo;
+        (self.numbers, self.emitted) = (PieceNumbers::from(next_piece), emitted);
+        for piece in &snapshot.pieces {
+            let Place { customer, start, end, .. } = piece.place;
+            self.open.entry(customer).or_default().stores.entry((end, start)).or_default().take_back(piece)?;
+        }
+        for (customer, closed_to) in closed {
+            self.open.entry(customer).or_default().closed_to = closed_to;
+        }
+        Ok(())
+    }
+
     fn state_size(&self) -> StateSize {
         let stores = self.open.values().flat_map(|open| open.stores.values());
-        stores.fold(StateSize::default(), |sum, store| StateSize {
-            rows: sum.rows + store.len(),
-            bytes: sum.bytes + store.bytes(),
+        stores.fold(StateSize::default(), |sum, parts| StateSize {
+            rows: sum.rows + parts.rows(),
+            bytes: sum.bytes + parts.bytes(),
         })
     }
 }

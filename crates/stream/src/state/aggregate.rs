@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType, TimestampNanosecondType};
 use datafusion::logical_expr::GroupsAccumulator;
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result, window};
@@ -53,25 +51,5 @@ pub fn evaluate_time(
     expression: &Arc<dyn PhysicalExpr>,
     batch: &RecordBatch,
 ) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
-    times_of(&evaluate(expression, batch)?)
-}
-
-fn times_of(column: &ArrayRef) -> Result<(Vec<Micros>, Option<NullBuffer>)> {
-    match column.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            let times = column.as_primitive::<TimestampMicrosecondType>();
-            Ok((times.values().to_vec(), times.nulls().cloned()))
-        }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            let times = column.as_primitive::<TimestampNanosecondType>();
-            Ok((times.values().iter().map(|t| t.div_euclid(1_000)).collect(), times.nulls().cloned()))
-        }
-        DataType::Timestamp(_, _) => times_of(&cast(column, &window::TIME)?),
-        other if window::is_window(other) => {
-            let (mut ends, nulls) = times_of(column.as_struct().column(1))?;
-            ends.iter_mut().for_each(|end| *end = end.saturating_sub(1));
-            Ok((ends, NullBuffer::union(nulls.as_ref(), column.nulls())))
-        }
-        other => Err(Error::internal(format!("{other} is no event time"))),
-    }
+    window::row_times(&evaluate(expression, batch)?)
 }

@@ -2,8 +2,10 @@
 
 mod aggregate;
 mod partition;
+mod parts;
 mod store;
 
 pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
 pub use partition::{RowSet, partition_rows};
+pub use parts::{Parts, PieceNumbers, Shape};
 pub use store::{Sealed, Store};

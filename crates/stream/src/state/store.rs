@@ -1,11 +1,13 @@
 //! Groups and accumulators of one open window or pane.
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
-use datafusion::arrow::datatypes::SchemaRef;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
-use fyke_types::Result;
+use fyke_types::{Error, Result};
 
 use super::{Aggregate, RowSet};
 use crate::engine_error;
@@ -145,6 +147,43 @@ impl Sealed {
     /// Bytes of its arrays.
     pub fn bytes(&self) -> usize {
         let arrays = self.keys.iter().chain(self.states.iter().flatten());
-        arrays.map(|array| datafusion::arrow::array::Array::get_array_memory_size(array.as_ref())).sum()
+        arrays.map(|array| array.get_array_memory_size()).sum()
+    }
+
+    /// As rows: the key columns `k`, then the state columns of each aggregate `s0`, `s1`, ….
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn to_batch(&self) -> Result<RecordBatch> {
+        let keys = self.keys.iter().map(|key| ("k".to_owned(), key));
+        let states = self.states.iter().enumerate();
+        let states = states.flat_map(|(at, columns)| columns.iter().map(move |column| (format!("s{at}"), column)));
+        let (names, columns): (Vec<String>, Vec<ArrayRef>) =
+            keys.chain(states).map(|(name, column)| (name, ArrayRef::clone(column))).unzip();
+        let fields = names.into_iter().zip(&columns).map(|(name, c)| Field::new(name, c.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let rows = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &rows)?)
+    }
+
+    /// What [`Sealed::to_batch`] gave.
+    ///
+    /// # Errors
+    /// `Data` for columns of other names.
+    pub fn from_batch(batch: &RecordBatch) -> Result<Self> {
+        let mut sealed = Self { keys: Vec::new(), states: Vec::new(), rows: batch.num_rows() };
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            match field.name().strip_prefix('s').map(str::parse::<usize>) {
+                Some(Ok(aggregate)) => {
+                    if sealed.states.len() <= aggregate {
+                        sealed.states.resize(aggregate + 1, Vec::new());
+                    }
+                    sealed.states[aggregate].push(ArrayRef::clone(column));
+                }
+                _ if field.name() == "k" => sealed.keys.push(ArrayRef::clone(column)),
+                _ => return Err(Error::data(format!("a group's state has no column '{}'", field.name()))),
+            }
+        }
+        Ok(sealed)
     }
 }

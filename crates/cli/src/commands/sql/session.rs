@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use fyke::arrow::datatypes::SchemaRef;
-use fyke::{Context, Error, Result, Script, StatementKind};
+use fyke::{Context, Error, Result, RunSettings, Script, StatementKind};
 
 use super::Output;
 use crate::commands::run::asks_for_rows;
@@ -118,8 +118,9 @@ impl Session {
     fn stream(&self, script: &Script, plans: &mut Vec<String>) -> Result<()> {
         let select = |schema: &SchemaRef| self.output.printer(schema);
         let mut explain = |plan| plans.push(plan);
+        let settings = RunSettings { mode: self.output.mode(), ..RunSettings::default() };
         self.runtime.block_on(async {
-            let run = self.context.stream_script(script, false, self.output.mode(), &select, &mut explain);
+            let run = self.context.stream_script(script, &settings, &select, &mut explain);
             let driver = run.await?;
             // rows and a bar would be drawn over each other
             let progress = drive(driver, Bar::new(false, None), true).await?;
@@ -142,8 +143,8 @@ impl Session {
         }
         let select = |schema: &SchemaRef| self.output.printer(schema);
         let mut explain = |plan| plans.extend(explains.then_some(plan));
-        let mode = self.output.mode();
-        self.runtime.block_on(self.context.stream_script(script, false, mode, &select, &mut explain)).map(|_| ())
+        let settings = RunSettings { mode: self.output.mode(), ..RunSettings::default() };
+        self.runtime.block_on(self.context.stream_script(script, &settings, &select, &mut explain)).map(|_| ())
     }
 }
 

@@ -15,7 +15,7 @@ use fyke::arrow::datatypes::SchemaRef;
 use fyke::detect::{AllowList, CrawlerRanges, FEATURES, Rules, VERDICTS, fill, register_rules};
 use fyke::detector::detector_script;
 use fyke::types::Sink;
-use fyke::{Context, Error, Result, Script, SinkMode};
+use fyke::{Context, Error, Result, RunSettings, Script};
 
 use self::board::Board;
 use self::verdicts::{COLUMNS, Collected};
@@ -88,7 +88,8 @@ impl Watch {
         let select = |_: &SchemaRef| -> Result<Box<dyn Sink>> { Ok(Box::new(rows.clone())) };
         let runtime = runtime()?;
         let mut explain = |_| {};
-        let planned = context.stream_script(&script, !once, SinkMode::Append, &select, &mut explain);
+        let settings = RunSettings { follow: !once, ..RunSettings::default() };
+        let planned = context.stream_script(&script, &settings, &select, &mut explain);
         let driver = runtime.block_on(planned)?;
         let bar = Bar::new(true, bytes_of(&self.logs));
         if !once {

@@ -5,6 +5,7 @@ mod csv;
 mod json;
 mod output;
 mod parquet;
+mod parts;
 
 use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
 
@@ -12,6 +13,15 @@ use output::Output;
 
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+    match &spec.parts {
+        // what standard output was given can't be taken back
+        Some(of) if spec.location != "-" => Ok(Box::new(parts::PartsSink::new(spec, of)?)),
+        _ => plain(spec),
+    }
+}
+
+/// A sink into one file, which appears when it is whole.
+fn plain(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     let settings = Settings::new(format!("the {} sink", spec.format), spec.options.clone());
     match spec.format.as_str() {
         "JSON" => {

@@ -101,8 +101,7 @@ impl Hidden {
         let Some(folder) = &self.replaces else { return Ok(()) };
         for child in std::fs::read_dir(folder)? {
             let path = child?.path();
-            let is_part = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"));
-            if is_part && path != self.wanted {
+            if is_part(&path) && path != self.wanted {
                 std::fs::remove_file(path)?;
             }
         }
@@ -126,8 +125,13 @@ fn hidden_name(wanted: &Path) -> PathBuf {
     wanted.with_file_name(format!(".{name}.{process}-{count}.tmp"))
 }
 
+/// Whether a file in a folder of results is one of them.
+pub(super) fn is_part(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
+}
+
 /// Whether there is a visible file in the folder, or bytes in the file. An empty file was only made for its name.
-fn holds_rows(folder: Option<&Path>, wanted: &Path) -> Result<bool> {
+pub(super) fn holds_rows(folder: Option<&Path>, wanted: &Path) -> Result<bool> {
     let Some(folder) = folder else {
         return Ok(std::fs::metadata(wanted).is_ok_and(|metadata| metadata.len() > 0));
     };

@@ -1,0 +1,97 @@
+//! Processes that are killed with SIGKILL at random moments, over a chained job that writes files: each row comes once.
+
+#![allow(clippy::expect_used, reason = "a test that can not go on has failed")]
+
+mod support;
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use fyke::types::{Random, SeededRandom};
+use fyke_simulate::{ChainSettings, write_chain_with};
+use support::{Fyke, ended};
+
+/// The chained job: each client's minute against its customer's average in the same minute.
+const CHAIN: &str = "
+CREATE UNBOUNDED EXTERNAL TABLE requests (time TIMESTAMP, host VARCHAR, remote_addr VARCHAR, bytes BIGINT)
+  STORED AS JSON LOCATION 'logs/*.json' OPTIONS ('event_time' 'time', 'lateness' '10 seconds');
+CREATE VIEW clients AS
+  SELECT tumble(time, INTERVAL '1 minute') AS w, host, remote_addr, count(*) AS n, sum(bytes) AS bytes
+  FROM requests GROUP BY w, host, remote_addr;
+CREATE VIEW customers AS SELECT w, host, avg(n) AS mean, sum(bytes) AS bytes FROM clients GROUP BY w, host;
+COPY (
+  SELECT c.w, c.host, c.remote_addr, c.n, c.n / m.mean AS ratio, m.bytes
+  FROM clients c JOIN customers m ON c.w = m.w AND c.host = m.host
+) TO '${OUT}' STORED AS JSON;
+COPY (
+  SELECT session(time, INTERVAL '20 seconds') AS w, host, remote_addr, count(*) AS n FROM requests GROUP BY w, host, remote_addr
+) TO '${OUT}-sessions' STORED AS JSON;
+";
+
+/// Lives for so long, or ends by itself. True: it was killed.
+fn live(mut child: Child, life: Duration) -> bool {
+    let started = Instant::now();
+    while started.elapsed() < life {
+        if child.try_wait().expect("asked").is_some() {
+            ended(child).succeeds();
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("dead");
+    true
+}
+
+/// All lines of the parts in a folder, sorted.
+fn parts(fyke: &Fyke, name: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for entry in std::fs::read_dir(fyke.path(name)).expect("a folder of parts").flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(name.starts_with("part-"), "{name} was left behind");
+        let text = std::fs::read_to_string(entry.path()).expect("a part");
+        lines.extend(text.lines().map(str::to_owned));
+    }
+    lines.sort();
+    lines
+}
+
+/// More with `FYKE_KILLS`: 200 take some minutes.
+fn kills() -> u32 {
+    std::env::var("FYKE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn killed_at_random_moments_no_row_is_lost_or_comes_twice() {
+    let fyke = Fyke::new();
+    write_chain_with(&fyke.path("logs"), &ChainSettings { seed: 3, lines: 150_000, ..ChainSettings::default() })
+        .expect("logs");
+    fyke.write("chain.sql", CHAIN);
+    fyke.run(&["run", "chain.sql", "--once", "--set", "OUT=whole"]).succeeds();
+    let expected = (fyke.sorted_lines("whole"), fyke.sorted_lines("whole-sessions"));
+    let mut random = SeededRandom::new(1);
+    let (mut killed, mut round, mut longest) = (0, 0, 40.0);
+    while killed < kills() {
+        let (checkpoint, out) = (format!("checkpoint-{round}"), format!("OUT=out-{round}"));
+        let arguments =
+            ["run", "chain.sql", "--once", "--set", &out, "--checkpoint", &checkpoint, "--checkpoint-every", "5ms"];
+        let mut crashes = 0;
+        while live(
+            fyke.command(&arguments).spawn().expect("started"),
+            Duration::from_micros((1_000.0 * longest * random.next_f64()) as u64),
+        ) {
+            (killed, crashes) = (killed + 1, crashes + 1);
+            // a life that is too short for any start would never end
+            longest = if crashes % 10 == 9 { longest * 1.5 } else { longest };
+        }
+        let name = |what: &str| format!("out-{round}{what}");
+        assert_eq!(parts(&fyke, &name("")).len(), expected.0.len(), "after {crashes} kills");
+        assert!(parts(&fyke, &name("")) == expected.0 && parts(&fyke, &name("-sessions")) == expected.1, "rows differ");
+        (round, longest) = (round + 1, longest * 1.2);
+    }
+    println!(
+        "{killed} kills in {round} runs: {} and {} rows, none lost, none twice",
+        expected.0.len(),
+        expected.1.len()
+    );
+}

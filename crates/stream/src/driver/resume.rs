@@ -1,0 +1,178 @@
+//! The driver's checkpoints: what is written into one, and how a run goes on from it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fyke_types::{Error, Result, Sink};
+
+use super::Driver;
+use crate::checkpoint::{Manifest, OperatorState, SinkState, SourceState};
+use crate::{Marks, NodeId, NodeState, Snapshot};
+
+impl Driver {
+    /// Goes on from the last checkpoint, if there is one with something in it. True: the run is complete already.
+    pub(super) fn resume(&mut self) -> Result<bool> {
+        let Some(keeper) = &self.keeper else { return Ok(false) };
+        let manifest = keeper.manifest().clone();
+        let Some(resumed_from) = keeper.resumed_from() else {
+            // from now on the outputs are known to be this run's
+            self.checkpoint(false)?;
+            return Ok(false);
+        };
+        self.progress.epochs = manifest.epochs;
+        self.progress.late_inside = manifest.late_inside;
+        for name in &manifest.customers {
+            self.customers.number(name);
+        }
+        self.resume_sinks(&manifest, resumed_from)?;
+        self.resume_sources(&manifest)?;
+        if manifest.complete {
+            self.publish();
+            return Ok(true);
+        }
+        self.resume_operators(&manifest)?;
+        // operators learn the marks in force; nothing closes by them that had not closed before
+        let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
+        self.graph.close_epoch(&marks)?;
+        self.closed_ahead = self.graph.closed_ahead();
+        self.publish();
+        Ok(false)
+    }
+
+    fn resume_sources(&mut self, manifest: &Manifest) -> Result<()> {
+        let now = self.follow.then(|| self.clock.now());
+        let mut saved = by_name(manifest.sources.iter().map(|source| (source.name.clone(), source.clone())));
+        for source in &mut self.sources {
+            let known = saved.get_mut(&source.run.name).and_then(VecDeque::pop_front);
+            let Some(SourceState { tracker, progress, ended, .. }) = known else {
+                if self.may_change {
+                    continue;
+                }
+                return Err(Error::usage(format!("the checkpoint knows no table '{}'", source.run.name))
+                    .hint("resume with the former text, or start over in another folder"));
+            };
+            source.progress = progress;
+            source.ended = ended;
+            tracker.into_iter().for_each(|tracker| source.tracker.restore(tracker, now.unwrap_or(0)));
+            if ended {
+                source.tracker.end();
+            }
+            source.marks = source.tracker.marks(now);
+        }
+        Ok(())
+    }
+
+    fn resume_sinks(&mut self, manifest: &Manifest, resumed_from: u64) -> Result<()> {
+        let mut saved = by_name(manifest.sinks.iter().map(|sink| (sink.name.clone(), sink.clone())));
+        for (name, rows, sink) in self.sinks() {
+            if let Some(known) = saved.get_mut(&name).and_then(VecDeque::pop_front) {
+                if let Some(prepared) = &known.prepared {
+                    sink.commit(prepared)?;
+                }
+                rows.into_iter().for_each(|rows| *rows = known.rows);
+            }
+            sink.recover(resumed_from)?;
+        }
+        Ok(())
+    }
+
+    fn resume_operators(&mut self, manifest: &Manifest) -> Result<()> {
+        let fits: Vec<(&OperatorState, Option<NodeId>)> =
+            manifest.operators.iter().map(|state| (state, self.graph.find(&state.key))).collect();
+        let mut own: BTreeMap<String, String> =
+            self.graph.snapshot()?.into_iter().map(|NodeState { key, describe, .. }| (key, describe)).collect();
+        let mut differences = Vec::new();
+        for (state, node) in &fits {
+            own.remove(&state.key);
+            if node.is_none() {
+                differences.push(format!("\n  - in the checkpoint: {}", state.describe));
+            }
+        }
+        differences.extend(own.values().map(|describe| format!("\n  - in the query: {describe}")));
+        if !differences.is_empty() && !self.may_change {
+            return Err(Error::usage("the query is not the one of the checkpoint")
+                .detail(format!("these have no counterpart:{}", differences.concat()))
+                .hint("resume with the former text; or resume what fits and let the rest start empty (--changed-query); or start over in another folder"));
+        }
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let mut snapshots: Vec<(NodeId, Snapshot)> = Vec::with_capacity(fits.len());
+        for (state, node) in fits {
+            if let Some(node) = node {
+                snapshots.push((node, keeper.state(state)?));
+            }
+        }
+        snapshots.into_iter().try_for_each(|(node, snapshot)| self.graph.restore(node, snapshot))
+    }
+
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
+        match &self.keeper {
+            Some(keeper) if keeper.is_due(self.progress.epochs) => self.checkpoint(false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prepares what the sinks have, writes a manifest that says so, and only then makes it visible.
+    pub(super) fn checkpoint(&mut self, complete: bool) -> Result<()> {
+        let Some(number) = self.keeper.as_ref().map(|keeper| keeper.next_number()) else { return Ok(()) };
+        let mut sinks = Vec::new();
+        for (name, rows, sink) in self.sinks() {
+            let prepared = sink.prepare(number, complete)?;
+            sinks.push(SinkState { name, rows: rows.map_or(0, |rows| *rows), prepared });
+        }
+        let sources = self.sources.iter().map(|source| {
+            let Some(position) = source.run.reader.position()? else {
+                return Err(Error::usage(format!("table '{}' can't be read with checkpoints", source.run.name))
+                    .detail("what it gave can't be read again")
+                    .hint("write standard input to a file first, or run without --checkpoint"));
+            };
+            Ok(SourceState {
+                name: source.run.name.clone(),
+                position: Some(position),
+                tracker: Some(source.tracker.save()),
+                progress: source.progress.clone(),
+                ended: source.ended,
+            })
+        });
+        let draft = Manifest {
+            epochs: self.progress.epochs,
+            late_inside: self.progress.late_inside,
+            complete,
+            customers: self.customers.names().iter().map(|name| name.to_string()).collect(),
+            sources: sources.collect::<Result<_>>()?,
+            sinks: sinks.clone(),
+            ..Manifest::default()
+        };
+        let nodes = if complete { Vec::new() } else { self.graph.snapshot()? };
+        if let Some(keeper) = &mut self.keeper {
+            keeper.write(draft, nodes)?;
+        }
+        for ((_, _, sink), state) in self.sinks().zip(&sinks) {
+            if let Some(prepared) = &state.prepared {
+                sink.commit(prepared)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All sinks by name, with the counter of those that count: results, then dead letters and late rows.
+    pub(super) fn sinks(&mut self) -> impl Iterator<Item = (String, Option<&mut u64>, &mut Box<dyn Sink>)> {
+        let results = self.outlets.iter_mut().zip(&mut self.progress.sinks);
+        let results =
+            results.map(|(outlet, progress)| (outlet.name.clone(), Some(&mut progress.rows), &mut outlet.sink));
+        let side = self.sources.iter_mut().flat_map(|source| {
+            let name = &source.run.name;
+            let dead = source.run.dead_to.as_mut().map(|sink| (format!("dead letters of {name}"), None, sink));
+            let late = source.run.late_to.as_mut().map(|sink| (format!("late rows of {name}"), None, sink));
+            dead.into_iter().chain(late)
+        });
+        results.chain(side)
+    }
+}
+
+/// Of several of one name the first comes first.
+fn by_name<T>(named: impl Iterator<Item = (String, T)>) -> BTreeMap<String, VecDeque<T>> {
+    let mut all: BTreeMap<String, VecDeque<T>> = BTreeMap::new();
+    for (name, value) in named {
+        all.entry(name).or_default().push_back(value);
+    }
+    all
+}

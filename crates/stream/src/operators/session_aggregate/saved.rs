@@ -1,0 +1,138 @@
+//! Open sessions as pieces of a snapshot: a piece for each sealed batch, a row for each part.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
+use datafusion::arrow::buffer::BooleanBuffer;
+use datafusion::arrow::compute::take;
+use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
+use datafusion::arrow::row::RowConverter;
+use fyke_types::{Error, Micros, Result};
+
+use super::{KeyId, Part, SealedBatch, Sessions};
+use crate::state::{PieceNumbers, Sealed};
+use crate::{Customer, Piece, Place, Snapshot};
+
+const FIRST: &str = "first";
+const LAST: &str = "last";
+
+/// The content of a piece.
+pub(super) struct SavedBatch {
+    pub(super) keys: Vec<ArrayRef>,
+    pub(super) first: Int64Array,
+    last: Int64Array,
+    states: Vec<Vec<ArrayRef>>,
+}
+
+impl SavedBatch {
+    /// Reads a piece whose keys are so many columns.
+    pub(super) fn read(batch: &RecordBatch, keys: usize) -> Result<Self> {
+        let times = |name: &str| -> Result<Int64Array> {
+            let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+            column.cloned().ok_or_else(|| Error::data(format!("the state of sessions has no column '{name}'")))
+        };
+        let (first, last) = (times(FIRST)?, times(LAST)?);
+        let rest: Vec<usize> = (2..batch.num_columns()).collect();
+        let Sealed { keys: found, states, .. } = Sealed::from_batch(&batch.project(&rest)?)?;
+        if found.len() != keys {
+            return Err(Error::data(format!("the state of sessions has {} keys, the query {keys}", found.len())));
+        }
+        Ok(Self { keys: found, first, last, states })
+    }
+}
+
+impl Sessions {
+    /// Seals what is open, and gives all sealed batches of which something is open.
+    pub(super) fn snapshot(
+        &mut self,
+        customer: Customer,
+        gap: Micros,
+        converter: &RowConverter,
+        numbers: &mut PieceNumbers,
+        snapshot: &mut Snapshot,
+    ) -> Result<()> {
+        self.seal(Micros::MAX, gap, numbers)?;
+        for (number, mut parts) in self.parts_by_batch() {
+            parts.sort_unstable_by_key(|(part, _)| part.row);
+            let place = place_of(customer, &parts, gap);
+            let piece = |rows, alive| Piece { number, place, rows, alive };
+            let given = self.sealed.get(&number).and_then(|batch| batch.given.as_ref());
+            if let Some(given) = given {
+                let mut open = parts.iter().map(|(part, _)| part.row).peekable();
+                let alive = BooleanBuffer::collect_bool(given.len(), |at| open.next_if_eq(&given[at]).is_some());
+                snapshot.pieces.push(piece(None, Some(alive)));
+                continue;
+            }
+            let rows = self.rows_of(number, &parts, converter)?;
+            snapshot.pieces.push(piece(Some(rows), None));
+            if let Some(batch) = self.sealed.get_mut(&number) {
+                batch.given = Some(parts.iter().map(|(part, _)| part.row).collect());
+            }
+        }
+        if self.closed_to != fyke_types::WATERMARK_START {
+            snapshot.memo.closed.push((customer, self.closed_to));
+        }
+        Ok(())
+    }
+
+    /// The open parts of each sealed batch, with their keys.
+    fn parts_by_batch(&self) -> BTreeMap<u64, Vec<(Part, KeyId)>> {
+        let mut by_batch: BTreeMap<u64, Vec<(Part, KeyId)>> = BTreeMap::new();
+        for key in self.keys.ids() {
+            for part in self.keys.parts(key) {
+                by_batch.entry(part.batch).or_default().push((*part, key));
+            }
+        }
+        by_batch
+    }
+
+    fn rows_of(&self, number: u64, parts: &[(Part, KeyId)], converter: &RowConverter) -> Result<RecordBatch> {
+        let Some(batch) = self.sealed.get(&number) else {
+            return Err(Error::internal("a session's part has lost its states"));
+        };
+        let rows = UInt64Array::from_iter_values(parts.iter().map(|(part, _)| part.row as u64));
+        let states = batch
+            .states
+            .iter()
+            .map(|columns| columns.iter().map(|column| Ok(take(column, &rows, None)?)).collect::<Result<Vec<_>>>())
+            .collect::<Result<Vec<_>>>()?;
+        let keys = self.key_columns(converter, parts.iter().map(|(_, key)| *key))?;
+        let content = Sealed { keys, states, rows: parts.len() }.to_batch()?;
+        let times = |of: fn(&Part) -> Micros| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(parts.iter().map(|(part, _)| of(part))))
+        };
+        let (first, last) = (times(|part| part.first), times(|part| part.last));
+        let mut fields =
+            [FIRST, LAST].map(|name| Arc::new(Field::new(name, first.data_type().clone(), false))).to_vec();
+        fields.extend(content.schema().fields().iter().cloned());
+        let columns = [first, last].into_iter().chain(content.columns().iter().cloned()).collect();
+        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    }
+
+    /// Takes back a piece; `keys` are the numbers of its rows' keys.
+    pub(super) fn take_back(&mut self, piece: &Piece, content: SavedBatch, keys: &[KeyId], gap: Micros) {
+        let SavedBatch { first, last, states, .. } = content;
+        let mut open_parts = 0;
+        for (row, key) in keys.iter().enumerate().filter(|(row, _)| piece.is_alive(*row)) {
+            let part = Part { first: first.value(row), last: last.value(row), batch: piece.number, row };
+            self.keys.add_part(*key, part);
+            self.timers.push(Reverse((part.last.saturating_add(gap), *key)));
+            open_parts += 1;
+        }
+        // keys of closed rows were numbered with the others
+        keys.iter().for_each(|key| self.keys.release(*key));
+        self.parts += open_parts;
+        if open_parts > 0 {
+            let given = Some((0..first.len()).collect());
+            self.sealed.insert(piece.number, SealedBatch { states, open_parts, given });
+        }
+    }
+}
+
+fn place_of(customer: Customer, parts: &[(Part, KeyId)], gap: Micros) -> Place {
+    let start = parts.iter().map(|(part, _)| part.first).min().unwrap_or_default();
+    let end = parts.iter().map(|(part, _)| part.last).max().unwrap_or_default().saturating_add(gap);
+    Place { customer, port: 0, start, end }
+}
