@@ -1,5 +1,5 @@
 //! Invariant 1: batch and stream give equal multisets of rows, whatever the order of arrival inside the lateness, the
-//! size of batches and the split into inputs.
+//! size of batches, the split into inputs, and across kills.
 
 #![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
 
@@ -7,7 +7,9 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use fyke_query::Script;
+use fyke_connect::MemorySink;
+use fyke_query::checkpoint::Every;
+use fyke_query::{CheckpointSettings, RunSettings, Script};
 use proptest::prelude::*;
 use support::{Row, SECOND, batch, context};
 
@@ -178,6 +180,46 @@ fn check(
     })
 }
 
+/// The same with a crash after every few epochs, and a checkpoint after every few others.
+fn check_killed(
+    name: &str,
+    text: &str,
+    inputs: Vec<Vec<datafusion::arrow::array::RecordBatch>>,
+    lateness: i64,
+    customer: Option<&str>,
+    (crash, every): (u64, u64),
+) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sink = MemorySink::exactly_once();
+        let checkpoint = CheckpointSettings { every: Every::Epochs(every), ..CheckpointSettings::new(folder.path()) };
+        let settings = RunSettings { checkpoint: Some(checkpoint), ..RunSettings::default() };
+        let script = Script::parse(text, name, &BTreeMap::new()).expect("parses");
+        let schema = std::sync::Mutex::new(None);
+        let failed = |error: fyke_types::Error| format!("{name}: {error}\n{text}");
+        let progress = loop {
+            let context = context(inputs.clone(), lateness, customer);
+            let select = |of: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> {
+                *schema.lock().expect("lock") = Some(std::sync::Arc::clone(of));
+                Ok(Box::new(sink.clone()))
+            };
+            let driver = context.stream_script(&script, &settings, &select, &mut |_| {}).await.map_err(failed)?;
+            let run = tokio::task::spawn_blocking(move || driver.run_until_crash(crash));
+            if let Some(progress) = run.await.expect("runs").map_err(failed)? {
+                break progress;
+            }
+        };
+        let batch =
+            context(inputs, lateness, customer).sql(text).await.map_err(failed)?.collect().await.map_err(failed)?;
+        let schema = schema.into_inner().expect("lock").expect("a schema");
+        let compared = fyke_query::compare_rows(&schema, &batch, &sink.batches()).map_err(failed)?;
+        let (read, used, late, dead) = progress.totals();
+        let sound = compared.is_equal() && read == used + late + dead && late == 0 && progress.late_inside == 0;
+        if sound { Ok(()) } else { Err(format!("{name}: {compared:#?}\n{progress:?}\n{text}")) }
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -197,6 +239,28 @@ proptest! {
         let text = text.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
         let lateness = lateness * SECOND;
         check(name, &text, arrange(&rows, inputs, size, lateness, salt), lateness, by_host.then_some("host")).map_err(TestCaseError::fail)?;
+    }
+
+    #[test]
+    fn parity_holds_across_kills(
+        rows in rows(),
+        pipeline in 0..PIPELINES.len(),
+        inputs in 1usize..4,
+        size in 1usize..30,
+        a in 1i64..6,
+        times in 1i64..5,
+        lateness in 0i64..6,
+        salt in any::<u64>(),
+        by_host in any::<bool>(),
+        every in 1u64..6,
+        more in 0u64..6,
+    ) {
+        let (name, text) = PIPELINES[pipeline];
+        let text = text.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
+        let (inputs, lateness) = (arrange(&rows, inputs, size, lateness * SECOND, salt), lateness * SECOND);
+        // a crash never comes before a checkpoint, else nothing would ever get on
+        check_killed(name, &text, inputs, lateness, by_host.then_some("host"), (every + more, every))
+            .map_err(TestCaseError::fail)?;
     }
 }
 

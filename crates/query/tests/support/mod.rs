@@ -88,19 +88,38 @@ impl Source for Rehearsed {
         if self.endless {
             events.retain(|event| !matches!(event, Event::Ended(_)));
         }
-        Ok(Box::new(Rehearsal { events, endless: self.endless }))
+        let given = options.resume.as_ref().map_or(0, |given| given.parse().expect("a number"));
+        // inputs are announced again, and what was given stays away
+        let events: VecDeque<Event> = events
+            .into_iter()
+            .scan(0, |at, event| {
+                let opened = matches!(event, Event::Opened(_));
+                *at += usize::from(!opened);
+                Some((opened || *at > given).then_some(event))
+            })
+            .flatten()
+            .collect();
+        Ok(Box::new(Rehearsal { events, given, endless: self.endless }))
     }
 }
 
 struct Rehearsal {
     events: VecDeque<Event>,
+    given: usize,
     endless: bool,
 }
 
 impl Reader for Rehearsal {
+    fn position(&self) -> Result<Option<String>> {
+        Ok(Some(self.given.to_string()))
+    }
+
     fn next(&mut self, wait: Duration) -> Result<Event> {
         match self.events.pop_front() {
-            Some(event) => Ok(event),
+            Some(event) => {
+                self.given += usize::from(!matches!(event, Event::Opened(_)));
+                Ok(event)
+            }
             None if self.endless => {
                 std::thread::sleep(wait);
                 Ok(Event::Waiting)

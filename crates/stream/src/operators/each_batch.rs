@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::ExecutionPlan;
 use fyke_types::Result;
 
-use super::Slot;
-use crate::{Operator, Output, Tagged, engine_error};
+use super::{Slot, plan};
+use crate::{Operator, Output, Tagged};
 
 /// Runs `plan` over each batch.
 pub struct EachBatch {
@@ -28,8 +27,7 @@ impl EachBatch {
 impl Operator for EachBatch {
     fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
         self.slot.fill(vec![rows.batch]);
-        let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(engine_error)?;
-        let batches = futures::executor::block_on(collect(plan, Arc::clone(&self.context))).map_err(engine_error)?;
+        let batches = plan::run_anew(&self.plan, &self.context)?;
         batches.into_iter().for_each(|batch| out.give(rows.customer, batch));
         Ok(())
     }

@@ -4,6 +4,7 @@ mod collect;
 mod each_batch;
 mod grouping;
 mod pane_aggregate;
+mod plan;
 mod project;
 mod session_aggregate;
 mod slot;

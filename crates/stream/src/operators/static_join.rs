@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use futures::TryStreamExt;
+use datafusion::physical_plan::ExecutionPlan;
 use fyke_types::Result;
 
-use super::Slot;
-use crate::{Operator, Output, Tagged, engine_error};
+use super::{Slot, plan};
+use crate::{Operator, Output, Tagged};
 
 /// The plan joins the static table (its build side, which DataFusion loads once and keeps) with the slot.
 pub struct StaticJoin {
@@ -29,8 +28,7 @@ impl Operator for StaticJoin {
     fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
         self.slot.fill(vec![rows.batch]);
         // not reset: the build side's hash table serves every batch
-        let stream = execute_stream(Arc::clone(&self.plan), Arc::clone(&self.context)).map_err(engine_error)?;
-        let batches: Vec<_> = futures::executor::block_on(stream.try_collect()).map_err(engine_error)?;
+        let batches = plan::run(&self.plan, &self.context)?;
         batches.into_iter().for_each(|batch| out.give(rows.customer, batch));
         Ok(())
     }

@@ -9,14 +9,13 @@ use datafusion::arrow::compute::{cast, take_record_batch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::physical_plan::ExecutionPlan;
 use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 
-use super::Slot;
+use super::{Slot, plan};
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
-use crate::{Customer, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged, engine_error};
+use crate::{Customer, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged};
 
 /// An input of a [`Step`].
 pub struct StepPort {
@@ -99,8 +98,7 @@ impl Step {
         for (port, rows) in self.ports.iter().zip(inputs) {
             port.slot.fill(rows);
         }
-        let plan = reset_plan_states(Arc::clone(&self.plan)).map_err(engine_error)?;
-        let rows = futures::executor::block_on(collect(plan, Arc::clone(&self.context))).map_err(engine_error)?;
+        let rows = plan::run_anew(&self.plan, &self.context)?;
         rows.into_iter().for_each(|batch| out.give(customer, batch));
         Ok(())
     }
