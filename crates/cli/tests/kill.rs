@@ -69,25 +69,28 @@ fn killed_at_random_moments_no_row_is_lost_or_comes_twice() {
     fyke.write("chain.sql", CHAIN);
     fyke.run(&["run", "chain.sql", "--once", "--set", "OUT=whole"]).succeeds();
     let expected = (fyke.sorted_lines("whole"), fyke.sorted_lines("whole-sessions"));
-    let mut random = SeededRandom::new(1);
-    let (mut killed, mut round, mut longest) = (0, 0, 40.0);
-    while killed < kills() {
+    let run = |round: u32| {
         let (checkpoint, out) = (format!("checkpoint-{round}"), format!("OUT=out-{round}"));
-        let arguments =
-            ["run", "chain.sql", "--once", "--set", &out, "--checkpoint", &checkpoint, "--checkpoint-every", "5ms"];
-        let mut crashes = 0;
-        while live(
-            fyke.command(&arguments).spawn().expect("started"),
-            Duration::from_micros((1_000.0 * longest * random.next_f64()) as u64),
-        ) {
-            (killed, crashes) = (killed + 1, crashes + 1);
-            // a life that is too short for any start would never end
-            longest = if crashes % 10 == 9 { longest * 1.5 } else { longest };
+        let every = ["--checkpoint", &checkpoint, "--checkpoint-every", "5ms"];
+        let arguments = [&["run", "chain.sql", "--once", "--set", &out], &every[..]].concat();
+        fyke.command(&arguments).spawn().expect("started")
+    };
+    let started = Instant::now();
+    ended(run(0)).succeeds();
+    let whole = started.elapsed();
+    let mut random = SeededRandom::new(1);
+    let (mut killed, mut round) = (0, 0);
+    while killed < kills() {
+        round += 1;
+        // any moment of a run, its start and its end included
+        while live(run(round), whole.mul_f64(random.next_f64())) {
+            killed += 1;
         }
-        let name = |what: &str| format!("out-{round}{what}");
-        assert_eq!(parts(&fyke, &name("")).len(), expected.0.len(), "after {crashes} kills");
-        assert!(parts(&fyke, &name("")) == expected.0 && parts(&fyke, &name("-sessions")) == expected.1, "rows differ");
-        (round, longest) = (round + 1, longest * 1.2);
+        for (name, expected) in [("", &expected.0), ("-sessions", &expected.1)] {
+            let found = parts(&fyke, &format!("out-{round}{name}"));
+            assert_eq!(found.len(), expected.len(), "out{name} of run {round}");
+            assert!(found == *expected, "out{name} of run {round}: rows differ");
+        }
     }
     println!(
         "{killed} kills in {round} runs: {} and {} rows, none lost, none twice",
