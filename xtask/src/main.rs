@@ -33,6 +33,21 @@ enum Bench {
         #[arg(long, default_value_t = 7)]
         runs: usize,
     },
+    /// What checkpoints cost: the chained job with one after every 20 ms, against the same without.
+    Checkpoint {
+        /// Lines to generate.
+        #[arg(long, default_value_t = 1_000_000)]
+        lines: u64,
+        /// Runs of each, in turn.
+        #[arg(long, default_value_t = 7)]
+        runs: usize,
+    },
+    /// Memory of open sessions, the size of their checkpoint, and how long it takes to go on from it after a kill.
+    State {
+        /// Sessions that are open.
+        #[arg(long, default_value_t = 1_000_000)]
+        sessions: u64,
+    },
     /// Peak memory over an input and one ten times longer with the same number of open groups.
     Memory {
         /// Lines of the shorter input.
@@ -44,6 +59,8 @@ enum Bench {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Bench { bench: Bench::Chain { lines, runs } } => bench::chain(lines, runs),
+        Task::Bench { bench: Bench::Checkpoint { lines, runs } } => bench::checkpoint(lines, runs),
+        Task::Bench { bench: Bench::State { sessions } } => bench::state(sessions),
         Task::Bench { bench: Bench::Memory { lines } } => bench::memory(lines),
     }
 }

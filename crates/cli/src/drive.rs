@@ -90,6 +90,9 @@ fn leave_at_once() -> ! {
 
 /// What a run did, one line a source and a sink, then the time it took.
 pub fn report(progress: &Progress, elapsed: Duration) {
+    if let Some((number, micros)) = progress.resumed {
+        say(format!("went on from checkpoint {number}, read in {}", duration(Duration::from_micros(micros))));
+    }
     lines(progress).into_iter().for_each(say);
     say(format!("done in {}", duration(elapsed)));
 }

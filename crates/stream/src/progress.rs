@@ -17,6 +17,8 @@ pub struct Progress {
     pub state_rows: usize,
     /// Their bytes, as the parts report them.
     pub state_bytes: usize,
+    /// The checkpoint that this process went on from, and how long it took to read it, µs.
+    pub resumed: Option<(u64, u64)>,
     /// Rows that an operator in the middle found late: zero unless rows came later than the lateness.
     pub late_inside: u64,
 }

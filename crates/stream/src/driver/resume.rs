@@ -1,6 +1,7 @@
 //! The driver's checkpoints: what is written into one, and how a run goes on from it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use fyke_types::{Error, Result, Sink};
 
@@ -11,6 +12,7 @@ use crate::{Marks, NodeId, NodeState, Snapshot};
 impl Driver {
     /// Goes on from the last checkpoint, if there is one with something in it. True: the run is complete already.
     pub(super) fn resume(&mut self) -> Result<bool> {
+        let started = Instant::now();
         let Some(keeper) = &self.keeper else { return Ok(false) };
         let manifest = keeper.manifest().clone();
         let Some(resumed_from) = keeper.resumed_from() else {
@@ -25,7 +27,9 @@ impl Driver {
         }
         self.resume_sinks(&manifest, resumed_from)?;
         self.resume_sources(&manifest)?;
+        let took = || u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         if manifest.complete {
+            self.progress.resumed = Some((resumed_from, took()));
             self.publish();
             return Ok(true);
         }
@@ -34,6 +38,7 @@ impl Driver {
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         self.graph.close_epoch(&marks)?;
         self.closed_ahead = self.graph.closed_ahead();
+        self.progress.resumed = Some((resumed_from, took()));
         self.publish();
         Ok(false)
     }

@@ -47,12 +47,22 @@ pub(super) struct Part {
     row: usize,
 }
 
+/// Rows of a sealed batch that stand in a piece of a snapshot.
+enum Given {
+    /// None yet.
+    Nothing,
+    /// All of them.
+    All(usize),
+    /// Those that were open then.
+    Some(Vec<usize>),
+}
+
 /// States by aggregate, by state column; forgotten when none of its parts is open.
 struct SealedBatch {
     states: Vec<Vec<ArrayRef>>,
     open_parts: usize,
-    /// Its rows in the order in which a snapshot has given them; none: not yet.
-    given: Option<Vec<usize>>,
+    /// Which of its rows a snapshot has given, in that order.
+    given: Given,
 }
 
 struct Sessions {
@@ -220,7 +230,7 @@ impl Sessions {
                 .collect::<Result<Vec<_>>>()?;
             let batch = numbers.take();
             self.parts += pane.keys.len();
-            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len(), given: None });
+            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len(), given: Given::Nothing });
             for (row, key) in pane.keys.iter().enumerate() {
                 let part = Part { first: pane.first[row], last: pane.last[row], batch, row };
                 self.keys.add_part(*key, part);
@@ -327,7 +337,7 @@ impl Sessions {
             self.keys.add_part(run.key, Part { first: run.start, last: run.end, batch, row });
         }
         self.parts = runs.len();
-        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len(), given: None })]);
+        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len(), given: Given::Nothing })]);
         Ok(())
     }
 

@@ -91,6 +91,10 @@ impl Keys {
     pub fn add_part(&mut self, id: KeyId, part: Part) {
         let parts = &mut self.slots[id.0 as usize].parts;
         let at = parts.partition_point(|other| *other < part);
+        if parts.is_empty() {
+            // most sessions have one part, and a vector's first growth is for four
+            parts.reserve_exact(1);
+        }
         parts.insert(at, part);
     }
 

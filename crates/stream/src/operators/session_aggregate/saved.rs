@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
 use datafusion::arrow::row::RowConverter;
 use fyke_types::{Error, Micros, Result};
 
-use super::{KeyId, Part, SealedBatch, Sessions};
+use super::{Given, KeyId, Part, SealedBatch, Sessions};
 use crate::state::{PieceNumbers, Sealed};
 use crate::{Customer, Piece, Place, Snapshot};
 
@@ -43,6 +43,20 @@ impl SavedBatch {
     }
 }
 
+impl Given {
+    /// Which of the given rows are among `open`, which come in their order; none where nothing was given.
+    fn alive(&self, open: impl Iterator<Item = usize>) -> Option<BooleanBuffer> {
+        let mut open = open.peekable();
+        match self {
+            Self::Nothing => None,
+            Self::All(rows) => Some(BooleanBuffer::collect_bool(*rows, |row| open.next_if_eq(&row).is_some())),
+            Self::Some(rows) => {
+                Some(BooleanBuffer::collect_bool(rows.len(), |at| open.next_if_eq(&rows[at]).is_some()))
+            }
+        }
+    }
+}
+
 impl Sessions {
     /// Seals what is open, and gives all sealed batches of which something is open.
     pub(super) fn snapshot(
@@ -58,17 +72,20 @@ impl Sessions {
             parts.sort_unstable_by_key(|(part, _)| part.row);
             let place = place_of(customer, &parts, gap);
             let piece = |rows, alive| Piece { number, place, rows, alive };
-            let given = self.sealed.get(&number).and_then(|batch| batch.given.as_ref());
-            if let Some(given) = given {
-                let mut open = parts.iter().map(|(part, _)| part.row).peekable();
-                let alive = BooleanBuffer::collect_bool(given.len(), |at| open.next_if_eq(&given[at]).is_some());
+            let Some(batch) = self.sealed.get(&number) else { continue };
+            if let Some(alive) = batch.given.alive(parts.iter().map(|(part, _)| part.row)) {
                 snapshot.pieces.push(piece(None, Some(alive)));
                 continue;
             }
             let rows = self.rows_of(number, &parts, converter)?;
             snapshot.pieces.push(piece(Some(rows), None));
             if let Some(batch) = self.sealed.get_mut(&number) {
-                batch.given = Some(parts.iter().map(|(part, _)| part.row).collect());
+                // rows come in their order: if the last one is in its place, all are there
+                let all = parts.last().is_some_and(|(part, _)| part.row + 1 == parts.len());
+                batch.given = match all {
+                    true => Given::All(parts.len()),
+                    false => Given::Some(parts.iter().map(|(part, _)| part.row).collect()),
+                };
             }
         }
         if self.closed_to != fyke_types::WATERMARK_START {
@@ -125,7 +142,7 @@ impl Sessions {
         keys.iter().for_each(|key| self.keys.release(*key));
         self.parts += open_parts;
         if open_parts > 0 {
-            let given = Some((0..first.len()).collect());
+            let given = Given::All(first.len());
             self.sealed.insert(piece.number, SealedBatch { states, open_parts, given });
         }
     }
