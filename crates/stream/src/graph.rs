@@ -6,7 +6,7 @@ use std::hash::Hasher;
 use fyke_types::{Error, Micros, Result};
 use twox_hash::XxHash64;
 
-use crate::{Customer, Marks, Operator, Output, Snapshot, StateSize, Tagged};
+use crate::{Customer, Marks, Memo, Operator, Output, Piece, Snapshot, StateSize, Tagged};
 
 /// A node of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,15 +27,18 @@ enum From {
     Source(usize),
 }
 
-/// What one operator of a graph remembers.
+/// Takes pieces under the names of their operators.
+pub type GiveOf<'a> = &'a mut dyn FnMut(&str, Piece) -> Result<()>;
+
+/// What one operator of a graph remembers beside its pieces.
 #[derive(Debug)]
 pub struct NodeState {
     /// Its name: see [`Graph::snapshot`].
     pub key: String,
     /// What it does, for a person.
     pub describe: String,
-    /// Its state.
-    pub snapshot: Snapshot,
+    /// Whatever is no rows.
+    pub memo: Memo,
 }
 
 /// A dataflow of operators.
@@ -146,15 +149,15 @@ impl Graph {
         ahead
     }
 
-    /// What each stateful operator remembers.
+    /// Gives what each stateful operator remembers, piece by piece under the operator's name.
     ///
     /// # Errors
-    /// The operators'.
-    pub fn snapshot(&mut self) -> Result<Vec<NodeState>> {
+    /// The operators', and what `give` fails with.
+    pub fn snapshot(&mut self, give: GiveOf<'_>) -> Result<Vec<NodeState>> {
         let mut states = Vec::new();
         for (key, node) in self.keys().into_iter().zip(&mut self.nodes) {
-            if let Some(snapshot) = node.operator.snapshot()? {
-                states.push(NodeState { key, describe: node.operator.describe(), snapshot });
+            if let Some(memo) = node.operator.snapshot(&mut |piece| give(&key, piece))? {
+                states.push(NodeState { key, describe: node.operator.describe(), memo });
             }
         }
         Ok(states)

@@ -17,9 +17,9 @@ mod tracker;
 
 pub use customers::{Customer, Customers};
 pub use driver::{Driver, Outlet, SourceRun, StopSignal};
-pub use graph::{Graph, NodeId, NodeState};
+pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;
-pub use operator::{Operator, Output, StateSize, Tagged};
+pub use operator::{Give, Operator, Output, StateSize, Tagged};
 pub use progress::{Progress, SinkProgress, SourceProgress};
 pub use snapshot::{Memo, Piece, Place, Snapshot};
 pub use tracker::{CustomerBy, SavedTracker, TimeSettings, Tracker};

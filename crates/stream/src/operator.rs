@@ -3,7 +3,7 @@
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result};
 
-use crate::{Customer, Marks, Snapshot};
+use crate::{Customer, Marks, Memo, Piece, Snapshot};
 
 /// Rows of one customer, or of all.
 #[derive(Debug, Clone)]
@@ -41,6 +41,9 @@ pub struct StateSize {
     pub bytes: usize,
 }
 
+/// Takes the pieces of a snapshot one by one, so that they need not be held together.
+pub type Give<'a> = &'a mut dyn FnMut(Piece) -> Result<()>;
+
 /// The life of an operator: rows come, an epoch closes with the marks in force, rows and a mark go on.
 pub trait Operator: Send {
     /// Takes rows on an input port.
@@ -67,14 +70,16 @@ pub trait Operator: Send {
     /// One line for EXPLAIN.
     fn describe(&self) -> String;
 
-    /// Everything it remembers, in pieces that never change. Stateless operators have nothing to say.
+    /// Gives everything that it remembers, in pieces that never change, and returns the rest. Stateless operators have
+    /// nothing to say.
     ///
     /// Called between epochs. A piece carries its rows the first time it is given; as long as it is listed again under
     /// its number, nothing of it has changed but which of its rows are alive.
     ///
     /// # Errors
-    /// When a state can't be read.
-    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
+    /// When a state can't be read, and what `give` fails with.
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
+        let _ = give;
         Ok(None)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use fyke_stream::checkpoint::{Every, Folder, Keeper, Manifest, SinkState};
-use fyke_stream::{Customer, Memo, NodeState, Piece, Place, Snapshot};
+use fyke_stream::{Customer, Memo, NodeState, Piece, Place};
 use fyke_types::{Kind, ManualClock, Result};
 
 fn open(folder: &Folder) -> Result<Keeper> {
@@ -16,16 +16,18 @@ fn rows(value: i64) -> RecordBatch {
     RecordBatch::try_from_iter([("k", Arc::new(Int64Array::from(vec![value; 100])) as ArrayRef)]).unwrap()
 }
 
-/// Pieces by number; those in `new` carry their rows.
-fn node(numbers: &[u64], new: &[u64]) -> Vec<NodeState> {
+/// Writes a checkpoint with these pieces; those in `new` carry their rows.
+fn write(keeper: &mut Keeper, numbers: &[u64], new: &[u64]) -> Result<()> {
     let place = Place { customer: Customer(0), port: 0, start: 0, end: 60 };
     let piece = |number: &u64| {
         let rows = new.contains(number).then(|| rows(*number as i64));
         Piece { number: *number, place, rows, alive: None }
     };
-    let pieces = numbers.iter().map(piece).collect();
     let memo = Memo { next_piece: 100, closed: vec![(Customer(0), 7)], emitted: true };
-    vec![NodeState { key: "a".into(), describe: "an operator".into(), snapshot: Snapshot { pieces, memo } }]
+    keeper.write(draft(), |give| {
+        numbers.iter().map(piece).try_for_each(|piece| give("a", piece))?;
+        Ok(vec![NodeState { key: "a".into(), describe: "an operator".into(), memo }])
+    })
 }
 
 fn draft() -> Manifest {
@@ -44,9 +46,9 @@ fn piece_is_written_once_and_found_again_as_long_as_it_lives() {
     let folder = Folder::new(place.path());
     let mut keeper = open(&folder).unwrap();
     assert_eq!(keeper.resumed_from(), None);
-    keeper.write(draft(), node(&[1, 2], &[1, 2])).unwrap();
-    keeper.write(draft(), node(&[1, 2, 3], &[3])).unwrap();
-    keeper.write(draft(), node(&[2, 3], &[])).unwrap();
+    write(&mut keeper, &[1, 2], &[1, 2]).unwrap();
+    write(&mut keeper, &[1, 2, 3], &[3]).unwrap();
+    write(&mut keeper, &[2, 3], &[]).unwrap();
     let again = open(&folder).unwrap();
     assert_eq!(again.resumed_from(), Some(4), "the first is the claim of the first process");
     assert_eq!(restored(&again).unwrap(), [(2, rows(2)), (3, rows(3))]);
@@ -59,7 +61,7 @@ fn files_that_no_kept_checkpoint_needs_are_removed() {
     let folder = Folder::new(place.path());
     let mut keeper = open(&folder).unwrap();
     for number in 0..50 {
-        keeper.write(draft(), node(&[number], &[number])).unwrap();
+        write(&mut keeper, &[number], &[number]).unwrap();
     }
     assert_eq!((folder.names("manifests").unwrap().len(), folder.names("state").unwrap().len()), (2, 2));
     // a process that died before it published
@@ -73,13 +75,13 @@ fn deposed_process_can_not_publish() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::new(place.path());
     let mut old = open(&folder).unwrap();
-    old.write(draft(), node(&[1], &[1])).unwrap();
+    write(&mut old, &[1], &[1]).unwrap();
     let mut new = open(&folder).unwrap();
     assert_eq!((old.parts().generation, new.parts().generation), (1, 2));
-    let error = old.write(draft(), node(&[1, 2], &[2])).unwrap_err();
+    let error = write(&mut old, &[1, 2], &[2]).unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable);
     assert!(error.to_string().contains("another process has taken over"), "{error}");
-    new.write(draft(), node(&[1, 3], &[3])).unwrap();
+    write(&mut new, &[1, 3], &[3]).unwrap();
     assert_eq!(restored(&open(&folder).unwrap()).unwrap().len(), 2);
 }
 
@@ -88,7 +90,7 @@ fn what_is_broken_is_named_with_the_remedy() {
     let place = tempfile::tempdir().unwrap();
     let folder = Folder::new(place.path());
     let mut keeper = open(&folder).unwrap();
-    keeper.write(draft(), node(&[1], &[1])).unwrap();
+    write(&mut keeper, &[1], &[1]).unwrap();
     let state = place.path().join("state").join(&folder.names("state").unwrap()[0]);
     let bytes = std::fs::read(&state).unwrap();
     std::fs::write(&state, &bytes[..bytes.len() - 9]).unwrap();

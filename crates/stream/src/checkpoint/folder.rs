@@ -28,24 +28,22 @@ impl Folder {
     /// # Errors
     /// `Unavailable` when it can't be written.
     pub fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        let mut pending = self.pending(name)?;
+        pending.write_all(bytes).map_err(|error| unwritable(&pending.wanted, &error))?;
+        pending.publish()
+    }
+
+    /// A file that gets its name when it is whole.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be written.
+    pub fn pending(&self, name: &str) -> Result<Pending> {
         let wanted = self.path.join(name);
-        let failed = |error: std::io::Error| unwritable(&wanted, &error);
         let folder = wanted.parent().unwrap_or(&self.path);
-        std::fs::create_dir_all(folder).map_err(failed)?;
         let hidden = folder.join(format!(".{}.{}", std::process::id(), name.replace('/', "-")));
-        let mut file = File::create(&hidden).map_err(failed)?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-        // a link, unlike a rename, fails where the name is taken
-        let linked = std::fs::hard_link(&hidden, &wanted);
-        std::fs::remove_file(&hidden).map_err(failed)?;
-        match linked {
-            Ok(()) => {
-                sync_folder(folder).map_err(failed)?;
-                Ok(true)
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(failed(error)),
-        }
+        let file = std::fs::create_dir_all(folder).and_then(|()| File::create(&hidden));
+        let file = file.map_err(|error| unwritable(&wanted, &error))?;
+        Ok(Pending { file, hidden, wanted })
     }
 
     /// A file's bytes.
@@ -95,6 +93,51 @@ impl Folder {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// A file under a name that nobody reads. Dropped, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Pending {
+    file: File,
+    hidden: PathBuf,
+    wanted: PathBuf,
+}
+
+impl Pending {
+    /// Makes the file durable under its name; false if there is one of this name already.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be written.
+    pub fn publish(self) -> Result<bool> {
+        let failed = |error: std::io::Error| unwritable(&self.wanted, &error);
+        self.file.sync_all().map_err(failed)?;
+        // a link, unlike a rename, fails where the name is taken
+        match std::fs::hard_link(&self.hidden, &self.wanted) {
+            Ok(()) => {
+                sync_folder(self.wanted.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        // nobody is left to be told
+        _ = std::fs::remove_file(&self.hidden);
     }
 }
 

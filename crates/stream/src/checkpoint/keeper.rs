@@ -6,9 +6,9 @@ use std::sync::Arc;
 use fyke_types::{Clock, Error, PartsOf, Result};
 
 use super::manifest::{Manifest, OperatorState, Segment, VERSION};
-use super::{Every, Folder, segments};
-use crate::Snapshot;
-use crate::graph::NodeState;
+use super::segments::{self, StateWriter, Written};
+use super::{Every, Folder};
+use crate::{GiveOf, NodeState, Snapshot};
 
 const MANIFESTS: &str = "manifests";
 const STATE: &str = "state";
@@ -117,28 +117,31 @@ impl Keeper {
         snapshot_of(&self.folder, operator)
     }
 
-    /// Writes a checkpoint: `draft` says all but what the operators remember.
+    /// Writes a checkpoint: `draft` says all but what the operators remember, which `snapshot` gives.
     ///
     /// # Errors
-    /// `Unavailable` when it can't be written, or when another process has taken over.
-    pub fn write(&mut self, draft: Manifest, nodes: Vec<NodeState>) -> Result<()> {
+    /// `Unavailable` when it can't be written, or when another process has taken over; what `snapshot` fails with.
+    pub fn write(
+        &mut self,
+        draft: Manifest,
+        snapshot: impl FnOnce(GiveOf<'_>) -> Result<Vec<NodeState>>,
+    ) -> Result<()> {
         let file = format!("{STATE}/{:012}-{}.arrow", self.next_number(), self.manifest.generation);
-        let mut bytes = Vec::new();
+        let mut writer = StateWriter::new(&self.folder, file);
+        let nodes = snapshot(&mut |key, piece| writer.piece(key, piece))?;
+        let Some(mut written) = writer.finish()? else { return Err(self.deposed()) };
         let mut before: BTreeMap<String, Vec<Segment>> = std::mem::take(&mut self.manifest.operators)
             .into_iter()
             .map(|operator| (operator.key, operator.segments))
             .collect();
         let mut operators = Vec::with_capacity(nodes.len());
-        for NodeState { key, describe, snapshot } in nodes {
-            let alive: BTreeSet<u64> = snapshot.pieces.iter().map(|piece| piece.number).collect();
-            let mut all = before.remove(&key).unwrap_or_default();
-            all.retain(|segment| segment.pieces.iter().any(|piece| alive.contains(piece)));
-            all.extend(segments::write(&snapshot.pieces, &file, &mut bytes)?);
-            let pieces = snapshot.pieces.iter().map(segments::listed).collect();
-            operators.push(OperatorState { key, describe, memo: snapshot.memo, segments: all, pieces });
-        }
-        if !bytes.is_empty() && !self.folder.create(&file, &bytes)? {
-            return Err(self.deposed());
+        for NodeState { key, describe, memo } in nodes {
+            let Written { segments: new, pieces } = written.remove(&key).unwrap_or_default();
+            let alive: BTreeSet<u64> = pieces.iter().map(|piece| piece.number).collect();
+            let mut segments = before.remove(&key).unwrap_or_default();
+            segments.retain(|segment| segment.pieces.iter().any(|piece| alive.contains(piece)));
+            segments.extend(new);
+            operators.push(OperatorState { key, describe, memo, segments, pieces });
         }
         let Manifest { run, generation, .. } = &self.manifest;
         self.publish(Manifest { run: run.clone(), generation: *generation, operators, ..draft })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::io::{BufWriter, Write};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::buffer::BooleanBuffer;
@@ -10,36 +11,118 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use fyke_types::{Error, Result};
 use twox_hash::XxHash64;
 
+use super::Folder;
+use super::folder::Pending;
 use super::manifest::{PieceState, Segment};
 use crate::Piece;
 
-/// Appends the pieces that carry rows to `bytes`, and says where they lie.
-pub(super) fn write(pieces: &[Piece], file: &str, bytes: &mut Vec<u8>) -> Result<Vec<Segment>> {
-    // ports of a join differ in their columns
-    let mut of_port: BTreeMap<u32, Vec<(u64, &RecordBatch)>> = BTreeMap::new();
-    for piece in pieces {
-        if let Some(rows) = &piece.rows {
-            of_port.entry(piece.place.port).or_default().push((piece.number, rows));
-        }
+/// What a checkpoint has of one operator.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// Where its new pieces lie.
+    pub(super) segments: Vec<Segment>,
+    /// Its pieces, new and old.
+    pub(super) pieces: Vec<PieceState>,
+}
+
+/// Writes the new pieces of a checkpoint as they come, so that they need not be held together.
+pub(super) struct StateWriter<'a> {
+    folder: &'a Folder,
+    name: String,
+    /// None before the first piece that carries rows: a checkpoint without any has no file.
+    open: Option<OpenSegment>,
+    written: BTreeMap<String, Written>,
+}
+
+/// A segment being written.
+struct OpenSegment {
+    key: String,
+    port: u32,
+    numbers: Vec<u64>,
+    writer: StreamWriter<Counted>,
+}
+
+/// A file that knows what was written to it since the segment began.
+struct Counted {
+    to: BufWriter<Pending>,
+    offset: u64,
+    bytes: u64,
+    hash: XxHash64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.bytes += written as u64;
+        self.hash.write(bytes.get(..written).unwrap_or_default());
+        Ok(written)
     }
-    let mut segments = Vec::with_capacity(of_port.len());
-    for pieces in of_port.values() {
-        let Some((_, first)) = pieces.first() else { continue };
-        let offset = bytes.len();
-        let mut writer = StreamWriter::try_new(&mut *bytes, first.schema_ref())?;
-        pieces.iter().try_for_each(|(_, rows)| writer.write(rows))?;
-        writer.finish()?;
-        drop(writer);
-        let written = bytes.get(offset..).unwrap_or_default();
-        segments.push(Segment {
-            file: file.to_owned(),
-            offset: offset as u64,
-            bytes: written.len() as u64,
-            hash: hash(written),
-            pieces: pieces.iter().map(|(number, _)| *number).collect(),
-        });
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
     }
-    Ok(segments)
+}
+
+impl<'a> StateWriter<'a> {
+    /// A writer into the file `name`.
+    pub(super) fn new(folder: &'a Folder, name: String) -> Self {
+        Self { folder, name, open: None, written: BTreeMap::new() }
+    }
+
+    /// Lists a piece of the operator `key`, and writes its rows if it carries them.
+    ///
+    /// # Errors
+    /// `Unavailable` when the file can't be written.
+    pub(super) fn piece(&mut self, key: &str, piece: Piece) -> Result<()> {
+        self.written.entry(key.to_owned()).or_default().pieces.push(listed(&piece));
+        let Some(rows) = &piece.rows else { return Ok(()) };
+        let port = piece.place.port;
+        // ports of a join differ in their columns
+        let fits = |open: &OpenSegment| open.key == key && open.port == port;
+        let mut open = match self.open.take() {
+            Some(open) if fits(&open) => open,
+            other => {
+                let to = match other {
+                    Some(open) => self.close(open)?,
+                    None => {
+                        let to = BufWriter::with_capacity(1 << 20, self.folder.pending(&self.name)?);
+                        Counted { to, offset: 0, bytes: 0, hash: XxHash64::with_seed(0) }
+                    }
+                };
+                let writer = StreamWriter::try_new(to, rows.schema_ref()).map_err(|e| self.failed(&e))?;
+                OpenSegment { key: key.to_owned(), port, numbers: Vec::new(), writer }
+            }
+        };
+        open.writer.write(rows).map_err(|e| self.failed(&e))?;
+        open.numbers.push(piece.number);
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Ends a segment; the file is ready for the next one.
+    fn close(&mut self, open: OpenSegment) -> Result<Counted> {
+        let OpenSegment { key, numbers, writer, .. } = open;
+        let Counted { to, offset, bytes, hash } = writer.into_inner().map_err(|e| self.failed(&e))?;
+        let hash = format!("{:016x}", hash.finish());
+        let segment = Segment { file: self.name.clone(), offset, bytes, hash, pieces: numbers };
+        self.written.entry(key).or_default().segments.push(segment);
+        Ok(Counted { to, offset: offset + bytes, bytes: 0, hash: XxHash64::with_seed(0) })
+    }
+
+    /// Makes the file durable. By operator what it holds; none if there is a file of its name already.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be written.
+    pub(super) fn finish(mut self) -> Result<Option<BTreeMap<String, Written>>> {
+        let Some(open) = self.open.take() else { return Ok(Some(self.written)) };
+        let Counted { to, .. } = self.close(open)?;
+        let pending = to.into_inner().map_err(|e| self.failed(&e))?;
+        Ok(pending.publish()?.then_some(self.written))
+    }
+
+    fn failed(&self, error: &dyn std::fmt::Display) -> Error {
+        Error::unavailable(format!("the checkpoint's file {} can't be written", self.name)).detail(error)
+    }
 }
 
 /// The rows of a segment's pieces, by number. `file` is all of the segment's file.
@@ -71,7 +154,7 @@ fn hash(bytes: &[u8]) -> String {
 }
 
 /// A piece as the manifest lists it.
-pub(super) fn listed(piece: &Piece) -> PieceState {
+fn listed(piece: &Piece) -> PieceState {
     let alive = piece.alive.as_ref().filter(|alive| alive.count_set_bits() < alive.len()).map(to_hexadecimal);
     PieceState { number: piece.number, place: piece.place, alive }
 }
@@ -122,21 +205,28 @@ mod tests {
         }
     }
 
+    /// Writes pieces into a file of a folder of its own.
+    fn write(pieces: &[Piece]) -> (Vec<Segment>, Vec<u8>) {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = Folder::new(place.path());
+        let mut writer = StateWriter::new(&folder, "state/1".to_owned());
+        pieces.iter().try_for_each(|piece| writer.piece("a", piece.clone())).expect("written");
+        let mut written = writer.finish().expect("written").expect("a new file");
+        (written.remove("a").expect("an operator").segments, folder.read("state/1").expect("read"))
+    }
+
     #[test]
     fn pieces_of_several_shapes_come_back_by_number() {
         let pieces = [piece(4, 0, vec![1, 2]), piece(7, 1, vec![]), piece(9, 0, vec![3])];
-        let mut bytes = b"before".to_vec();
-        let segments = write(&pieces, "f", &mut bytes).expect("written");
-        let mut found: Vec<_> = segments.iter().flat_map(|s| read(s, &bytes).expect("read")).collect();
-        found.sort_by_key(|(number, _)| *number);
+        let (segments, bytes) = write(&pieces);
+        let found: Vec<_> = segments.iter().flat_map(|s| read(s, &bytes).expect("read")).collect();
         let expected: Vec<_> = pieces.into_iter().map(|p| (p.number, p.rows.expect("rows"))).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
     fn every_flipped_byte_and_every_cut_is_found() {
-        let mut bytes = Vec::new();
-        let segments = write(&[piece(1, 0, vec![1, 2, 3])], "state/1", &mut bytes).expect("written");
+        let (segments, mut bytes) = write(&[piece(1, 0, vec![1, 2, 3])]);
         for at in 0..bytes.len() {
             bytes[at] ^= 1;
             let error = read(&segments[0], &bytes).expect_err("corrupt").to_string();

@@ -83,8 +83,12 @@ impl Driver {
     fn resume_operators(&mut self, manifest: &Manifest) -> Result<()> {
         let fits: Vec<(&OperatorState, Option<NodeId>)> =
             manifest.operators.iter().map(|state| (state, self.graph.find(&state.key))).collect();
-        let mut own: BTreeMap<String, String> =
-            self.graph.snapshot()?.into_iter().map(|NodeState { key, describe, .. }| (key, describe)).collect();
+        let mut own: BTreeMap<String, String> = self
+            .graph
+            .snapshot(&mut |_, _| Ok(()))?
+            .into_iter()
+            .map(|NodeState { key, describe, .. }| (key, describe))
+            .collect();
         let mut differences = Vec::new();
         for (state, node) in &fits {
             own.remove(&state.key);
@@ -146,9 +150,9 @@ impl Driver {
             sinks: sinks.clone(),
             ..Manifest::default()
         };
-        let nodes = if complete { Vec::new() } else { self.graph.snapshot()? };
         if let Some(keeper) = &mut self.keeper {
-            keeper.write(draft, nodes)?;
+            let graph = &mut self.graph;
+            keeper.write(draft, |give| if complete { Ok(Vec::new()) } else { graph.snapshot(give) })?;
         }
         for ((_, _, sink), state) in self.sinks().zip(&sinks) {
             if let Some(prepared) = &state.prepared {

@@ -10,7 +10,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{Parts, PieceNumbers, Store, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
 
 struct Panes {
     /// By the pane's start.
@@ -130,17 +130,17 @@ impl Operator for PaneAggregate {
         format!("PaneAggregate {:?} of {} {}", self.spec, self.time, self.grouping.describe())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
-        let (mut pieces, mut closed) = (Vec::new(), Vec::new());
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
+        let mut closed = Vec::new();
         for (customer, panes) in &mut self.customers {
             for (start, parts) in &mut panes.panes {
                 parts.seal(self.grouping.shape(), &mut self.numbers, &mut self.scratch)?;
                 let end = self.spec.last_end(*start);
-                parts.give(Place { customer: *customer, port: 0, start: *start, end }, &mut pieces)?;
+                parts.give(Place { customer: *customer, port: 0, start: *start, end }, give)?;
             }
             closed.extend(panes.closed_to.map(|closed_to| (*customer, closed_to)));
         }
-        Ok(Some(Snapshot { pieces, memo: Memo { next_piece: self.numbers.next(), closed, emitted: false } }))
+        Ok(Some(Memo { next_piece: self.numbers.next(), closed, emitted: false }))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

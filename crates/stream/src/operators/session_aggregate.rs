@@ -19,7 +19,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Operator, Output, Snapshot, StateSize, Tagged, engine_error};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Snapshot, StateSize, Tagged, engine_error};
 
 mod keys;
 mod saved;
@@ -425,13 +425,12 @@ impl Operator for SessionAggregate {
         format!("SessionAggregate gap {} µs of {} {}", self.gap, self.time, self.grouping.describe())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
-        let mut snapshot = Snapshot::default();
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, sessions) in &mut self.customers {
-            sessions.snapshot(*customer, self.gap, &self.converter, &mut self.numbers, &mut snapshot)?;
+            sessions.seal(Micros::MAX, self.gap, &mut self.numbers)?;
+            sessions.give(*customer, self.gap, &self.converter, give)?;
         }
-        snapshot.memo.next_piece = self.numbers.next();
-        Ok(Some(snapshot))
+        Ok(Some(Memo { next_piece: self.numbers.next(), closed: self.closed_ahead(), emitted: false }))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

@@ -15,7 +15,7 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 use super::{Slot, plan};
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
-use crate::{Customer, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged};
 
 /// An input of a [`Step`].
 pub struct StepPort {
@@ -157,8 +157,7 @@ impl Operator for Step {
         format!("Step {} {when}", self.name)
     }
 
-    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
-        let mut pieces = Vec::new();
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, by_end) in &mut self.waiting {
             for (end, ports) in by_end {
                 for (port, batches) in ports.iter_mut().enumerate() {
@@ -166,12 +165,12 @@ impl Operator for Step {
                     for waiting in batches {
                         let rows = (!waiting.given).then(|| waiting.rows.clone());
                         waiting.given = true;
-                        pieces.push(Piece { number: waiting.number, place, rows, alive: None });
+                        give(Piece { number: waiting.number, place, rows, alive: None })?;
                     }
                 }
             }
         }
-        Ok(Some(Snapshot { pieces, memo: Memo { next_piece: self.numbers.next(), ..Memo::default() } }))
+        Ok(Some(Memo { next_piece: self.numbers.next(), ..Memo::default() }))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

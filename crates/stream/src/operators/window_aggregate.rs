@@ -13,7 +13,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{Parts, PieceNumbers, RowSet, Store, evaluate, evaluate_time, partition_rows};
-use crate::{Customer, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
 
 /// How a row finds its window.
 #[derive(Debug, Clone)]
@@ -209,17 +209,15 @@ impl Operator for WindowAggregate {
         format!("WindowAggregate {window} {}", self.grouping.describe())
     }
 
-    fn snapshot(&mut self) -> Result<Option<Snapshot>> {
-        let mut pieces = Vec::new();
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, open) in &mut self.open {
             for ((end, start), parts) in &mut open.stores {
                 parts.seal(self.grouping.shape(), &mut self.numbers, &mut self.scratch)?;
-                parts.give(Place { customer: *customer, port: 0, start: *start, end: *end }, &mut pieces)?;
+                parts.give(Place { customer: *customer, port: 0, start: *start, end: *end }, give)?;
             }
         }
         let closed = self.closed_ahead();
-        let memo = Memo { next_piece: self.numbers.next(), closed, emitted: self.emitted };
-        Ok(Some(Snapshot { pieces, memo }))
+        Ok(Some(Memo { next_piece: self.numbers.next(), closed, emitted: self.emitted }))
     }
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use fyke_types::Result;
 
 use super::{Aggregate, RowSet, Sealed, Store};
-use crate::{Piece, Place};
+use crate::{Give, Piece, Place};
 
 /// Gives each piece of an operator's state a number of its own.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -136,11 +136,11 @@ impl Parts {
     ///
     /// # Errors
     /// Arrow's.
-    pub fn give(&mut self, place: Place, pieces: &mut Vec<Piece>) -> Result<()> {
+    pub fn give(&mut self, place: Place, give: Give<'_>) -> Result<()> {
         for part in &mut self.sealed {
             let rows = if part.given { None } else { Some(part.sealed.to_batch()?) };
             part.given = true;
-            pieces.push(Piece { number: part.number, place, rows, alive: None });
+            give(Piece { number: part.number, place, rows, alive: None })?;
         }
         Ok(())
     }

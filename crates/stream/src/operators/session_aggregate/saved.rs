@@ -1,7 +1,6 @@
 //! Open sessions as pieces of a snapshot: a piece for each sealed batch, a row for each part.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
@@ -12,8 +11,8 @@ use datafusion::arrow::row::RowConverter;
 use fyke_types::{Error, Micros, Result};
 
 use super::{Given, KeyId, Part, SealedBatch, Sessions};
-use crate::state::{PieceNumbers, Sealed};
-use crate::{Customer, Piece, Place, Snapshot};
+use crate::state::Sealed;
+use crate::{Customer, Give, Piece, Place};
 
 const FIRST: &str = "first";
 const LAST: &str = "last";
@@ -58,27 +57,28 @@ impl Given {
 }
 
 impl Sessions {
-    /// Seals what is open, and gives all sealed batches of which something is open.
-    pub(super) fn snapshot(
+    /// Gives all sealed batches of which something is open.
+    pub(super) fn give(
         &mut self,
         customer: Customer,
         gap: Micros,
         converter: &RowConverter,
-        numbers: &mut PieceNumbers,
-        snapshot: &mut Snapshot,
+        give: Give<'_>,
     ) -> Result<()> {
-        self.seal(Micros::MAX, gap, numbers)?;
-        for (number, mut parts) in self.parts_by_batch() {
-            parts.sort_unstable_by_key(|(part, _)| part.row);
-            let place = place_of(customer, &parts, gap);
-            let piece = |rows, alive| Piece { number, place, rows, alive };
+        let mut open: Vec<(Part, KeyId)> = Vec::with_capacity(self.parts);
+        for key in self.keys.ids() {
+            open.extend(self.keys.parts(key).iter().map(|part| (*part, key)));
+        }
+        open.sort_unstable_by_key(|(part, _)| (part.batch, part.row));
+        for parts in open.chunk_by(|(a, _), (b, _)| a.batch == b.batch) {
+            let Some((Part { batch: number, .. }, _)) = parts.first().copied() else { continue };
+            let place = place_of(customer, parts, gap);
             let Some(batch) = self.sealed.get(&number) else { continue };
             if let Some(alive) = batch.given.alive(parts.iter().map(|(part, _)| part.row)) {
-                snapshot.pieces.push(piece(None, Some(alive)));
+                give(Piece { number, place, rows: None, alive: Some(alive) })?;
                 continue;
             }
-            let rows = self.rows_of(number, &parts, converter)?;
-            snapshot.pieces.push(piece(Some(rows), None));
+            give(Piece { number, place, rows: Some(self.rows_of(number, parts, converter)?), alive: None })?;
             if let Some(batch) = self.sealed.get_mut(&number) {
                 // rows come in their order: if the last one is in its place, all are there
                 let all = parts.last().is_some_and(|(part, _)| part.row + 1 == parts.len());
@@ -88,21 +88,7 @@ impl Sessions {
                 };
             }
         }
-        if self.closed_to != fyke_types::WATERMARK_START {
-            snapshot.memo.closed.push((customer, self.closed_to));
-        }
         Ok(())
-    }
-
-    /// The open parts of each sealed batch, with their keys.
-    fn parts_by_batch(&self) -> BTreeMap<u64, Vec<(Part, KeyId)>> {
-        let mut by_batch: BTreeMap<u64, Vec<(Part, KeyId)>> = BTreeMap::new();
-        for key in self.keys.ids() {
-            for part in self.keys.parts(key) {
-                by_batch.entry(part.batch).or_default().push((*part, key));
-            }
-        }
-        by_batch
     }
 
     fn rows_of(&self, number: u64, parts: &[(Part, KeyId)], converter: &RowConverter) -> Result<RecordBatch> {
