@@ -113,6 +113,23 @@ pub fn check(progress: &Progress) -> Result<()> {
     Ok(())
 }
 
+/// How a run gets on, in one line.
+pub fn line_of(progress: &Progress) -> String {
+    let (read, used, late, dead) = progress.totals();
+    let given: u64 = progress.sinks.iter().map(|sink| sink.rows).sum();
+    let mark = progress.sources.iter().filter_map(|source| source.watermark).min();
+    let mark = mark.map_or("none".to_owned(), fyke::connect::time_to_text);
+    let epoch_ms = progress.epoch_us as f64 / 1_000.0;
+    format!(
+        "epoch {}: read {read} = used {used} + late {late} + dead {dead}, {}, watermark {mark}, state {} rows {} bytes, \
+         last epoch {epoch_ms:.1} ms",
+        progress.epochs,
+        plural(given, "row"),
+        progress.state_rows,
+        progress.state_bytes
+    )
+}
+
 /// What a run did, one line a source and a sink.
 pub fn lines(progress: &Progress) -> Vec<String> {
     let mut lines = source_lines(progress);

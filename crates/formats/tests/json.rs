@@ -239,3 +239,19 @@ fn the_table_knows_the_format_by_name_and_refuses_unknown_settings() {
     let unknown = format("YAML", None, None, &mut Settings::new("t", BTreeMap::new()));
     assert!(unknown.is_err_and(|error| error.to_string().contains("COMBINED")));
 }
+
+#[test]
+fn object_without_fields_has_as_many_rows_as_its_neighbours() {
+    // found by fuzzing: only the object's own nulls said how many rows there are, and it had none
+    let block = "{\"a\":1,\"o\":{}}\n{\"a\":2,\"o\":{}}\n{\"a\":3}\n";
+    for sample in [&block[..15], block] {
+        let settings = &mut Settings::new("a test", BTreeMap::new());
+        let format = format("JSON", None, Some(sample.as_bytes()), settings).expect("a format");
+        let decoded = format.decoder(None).expect("a decoder").decode(block.as_bytes(), "alpha").expect("rows");
+        assert_eq!((decoded.batch.num_rows(), decoded.dead.len()), (3, 0));
+    }
+    let empty = DataType::Struct(arrow::datatypes::Fields::empty());
+    let format = JsonFormat::new(schema(vec![field("o", empty)]), TimeFormat::Rfc3339).expect("readable types");
+    let rows = format.decoder(None).expect("a decoder").decode(b"{\"o\":{}}\n{\"o\":{}}\n", "alpha").expect("rows");
+    assert_eq!(rows.batch.num_rows(), 2);
+}

@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fyke-query", &["fyke-functions", "fyke-stream", "fyke-types"]),
     ("fyke-detect", &["fyke-functions", "fyke-learn", "fyke-query", "fyke-types"]),
     ("fyke", &["fyke-connect", "fyke-detect", "fyke-learn", "fyke-query", "fyke-types"]),
-    ("fyke-cli", &["fyke", "fyke-simulate"]),
+    ("fyke-server", &["fyke"]),
+    ("fyke-cli", &["fyke", "fyke-server", "fyke-simulate"]),
     ("xtask", &["fyke-simulate"]),
 ];
 

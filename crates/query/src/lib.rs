@@ -21,7 +21,7 @@ mod writer;
 
 pub use fyke_functions::{FunctionDoc, reference as function_reference};
 pub use fyke_stream::checkpoint;
-pub use fyke_stream::{Driver, Progress, SinkProgress, SourceProgress, StopSignal};
+pub use fyke_stream::{Driver, OperatorProgress, Progress, SinkProgress, SourceProgress, StopSignal};
 
 pub use compare::{Comparison, compare_rows};
 pub use context::{Context, ContextBuilder};

@@ -7,7 +7,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::{cast, filter_record_batch};
@@ -28,6 +28,9 @@ use crate::{
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
 const EPOCH: Duration = Duration::from_millis(20);
+
+/// How often it is looked what the operators do.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells a run to stop; it then drains what it has and ends.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +98,9 @@ pub struct Driver {
     follow: bool,
     progress: Progress,
     published: Arc<Mutex<Progress>>,
+    looked_at: Option<Instant>,
+    /// When the first rows of the epoch at hand came.
+    epoch_began: Option<Instant>,
     stop: StopSignal,
     /// Writes checkpoints.
     keeper: Option<Keeper>,
@@ -147,6 +153,8 @@ impl Driver {
             follow,
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
+            looked_at: None,
+            epoch_began: None,
             stop: StopSignal::default(),
             keeper: None,
             may_change: false,
@@ -227,6 +235,7 @@ impl Driver {
             self.checkpoint(true)?;
         }
         self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
+        self.look_at_operators();
         self.publish();
         Ok(self.progress)
     }
@@ -266,6 +275,7 @@ impl Driver {
                 }
                 Event::Rows(rows) => {
                     source.progress.caught_up = false;
+                    self.epoch_began = Some(Instant::now());
                     self.take(at, rows, now)?;
                     return Ok(true);
                 }
@@ -406,8 +416,18 @@ impl Driver {
                 outlet.sink.flush()?;
             }
         }
+        if let Some(began) = self.epoch_began.take() {
+            self.progress.epoch_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        }
         self.publish();
         Ok(())
+    }
+
+    fn look_at_operators(&mut self) {
+        self.looked_at = Some(Instant::now());
+        self.progress.operators = self.graph.progress();
+        self.progress.state_rows = self.progress.operators.iter().map(|operator| operator.state_rows).sum();
+        self.progress.state_bytes = self.progress.operators.iter().map(|operator| operator.state_bytes).sum();
     }
 
     fn publish(&mut self) {
@@ -417,10 +437,9 @@ impl Driver {
             source.progress.watermark = (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark);
             progress.clone_from(&source.progress);
         }
-        // the state's size walks all stores: now and then is enough
-        if self.progress.epochs.is_multiple_of(64) {
-            let size = self.graph.state_size();
-            (self.progress.state_rows, self.progress.state_bytes) = (size.rows, size.bytes);
+        // this walks all stores: now and then is enough
+        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
+            self.look_at_operators();
         }
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
     }

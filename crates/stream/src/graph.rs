@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::time::{Duration, Instant};
 
-use fyke_types::{Error, Micros, Result};
+use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use twox_hash::XxHash64;
 
-use crate::{Customer, Marks, Memo, Operator, Output, Piece, Snapshot, StateSize, Tagged};
+use crate::{Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Snapshot, StateSize, Tagged};
 
 /// A node of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,24 @@ struct Node {
     /// Who comes behind, and on which port.
     behind: Vec<(usize, usize)>,
     marks: Marks,
+    work: Work,
+}
+
+/// What an operator has done so far.
+#[derive(Debug, Default, Clone, Copy)]
+struct Work {
+    rows_in: u64,
+    rows_out: u64,
+    late: u64,
+    busy: Duration,
+}
+
+impl Work {
+    fn note(&mut self, started: Instant, out: &Output) {
+        self.busy += started.elapsed();
+        self.late += out.late;
+        self.rows_out += out.rows.iter().map(|rows| rows.batch.num_rows() as u64).sum::<u64>();
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +96,7 @@ impl Graph {
     }
 
     fn push(&mut self, operator: Box<dyn Operator>, inputs: Vec<From>) -> NodeId {
-        self.nodes.push(Node { operator, inputs, behind: Vec::new(), marks: Marks::start() });
+        self.nodes.push(Node { operator, inputs, behind: Vec::new(), marks: Marks::start(), work: Work::default() });
         NodeId(self.nodes.len() - 1)
     }
 
@@ -99,7 +118,10 @@ impl Graph {
         let Some(target) = self.nodes.get_mut(node) else {
             return Err(Error::internal(format!("the dataflow has no node {node}")));
         };
+        target.work.rows_in += rows.batch.num_rows() as u64;
+        let started = Instant::now();
         target.operator.on_batch(port, rows, &mut out)?;
+        target.work.note(started, &out);
         Ok(out.late + self.pass_on(node, out.rows)?)
     }
 
@@ -133,7 +155,9 @@ impl Graph {
                 })
                 .collect();
             let mut out = Output::default();
+            let started = Instant::now();
             self.nodes[node].marks = self.nodes[node].operator.on_epoch_close(&inputs, &mut out)?;
+            self.nodes[node].work.note(started, &out);
             late += out.late + self.pass_on(node, out.rows)?;
         }
         Ok(late)
@@ -201,12 +225,25 @@ impl Graph {
         keys
     }
 
-    /// What all operators remember.
-    pub fn state_size(&self) -> StateSize {
-        self.nodes.iter().map(|node| node.operator.state_size()).fold(StateSize::default(), |sum, size| StateSize {
-            rows: sum.rows + size.rows,
-            bytes: sum.bytes + size.bytes,
-        })
+    /// What each operator has done, and what it remembers. Walks all state.
+    pub fn progress(&self) -> Vec<OperatorProgress> {
+        let of = |(number, node): (usize, &Node)| {
+            let StateSize { rows: state_rows, bytes: state_bytes } = node.operator.state_size();
+            let Work { rows_in, rows_out, late, busy } = node.work;
+            let mark = node.marks.all;
+            OperatorProgress {
+                number,
+                name: node.operator.describe(),
+                rows_in,
+                rows_out,
+                late,
+                busy_us: u64::try_from(busy.as_micros()).unwrap_or(u64::MAX),
+                watermark: (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark),
+                state_rows,
+                state_bytes,
+            }
+        };
+        self.nodes.iter().enumerate().map(of).collect()
     }
 
     /// The plan in words, a line a node, for EXPLAIN.

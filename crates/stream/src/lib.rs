@@ -20,7 +20,7 @@ pub use driver::{Driver, Outlet, SourceRun, StopSignal};
 pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;
 pub use operator::{Give, Operator, Output, StateSize, Tagged};
-pub use progress::{Progress, SinkProgress, SourceProgress};
+pub use progress::{OperatorProgress, Progress, SinkProgress, SourceProgress};
 pub use snapshot::{Memo, Piece, Place, Snapshot};
 pub use tracker::{CustomerBy, SavedTracker, TimeSettings, Tracker};
 

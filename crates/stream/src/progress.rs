@@ -13,6 +13,10 @@ pub struct Progress {
     pub sources: Vec<SourceProgress>,
     /// By sink.
     pub sinks: Vec<SinkProgress>,
+    /// By operator, in the order of EXPLAIN; taken now and then, and at the end.
+    pub operators: Vec<OperatorProgress>,
+    /// How long the last epoch took from its first row to its results, µs.
+    pub epoch_us: u64,
     /// Open groups, sessions and waiting rows.
     pub state_rows: usize,
     /// Their bytes, as the parts report them.
@@ -49,6 +53,29 @@ pub struct SourceProgress {
     pub bytes_total: Option<u64>,
     /// Nothing left to read for now.
     pub caught_up: bool,
+}
+
+/// What an operator of this process has done, and what it remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OperatorProgress {
+    /// As EXPLAIN numbers it.
+    pub number: usize,
+    /// As EXPLAIN says it.
+    pub name: String,
+    /// Rows taken.
+    pub rows_in: u64,
+    /// Rows given.
+    pub rows_out: u64,
+    /// Rows whose windows were all closed.
+    pub late: u64,
+    /// Time spent in it, µs.
+    pub busy_us: u64,
+    /// The watermark over all that it promises, µs since 1970.
+    pub watermark: Option<Micros>,
+    /// Open groups, sessions and waiting rows.
+    pub state_rows: usize,
+    /// Their bytes, as the parts report them.
+    pub state_bytes: usize,
 }
 
 /// Counters of a sink.

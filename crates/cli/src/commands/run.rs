@@ -1,18 +1,21 @@
 //! `fyke run`: a script as a stream, live or over what exists now.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use fyke::arrow::datatypes::SchemaRef;
 use fyke::checkpoint::Every;
 use fyke::detect::{Models, register};
 use fyke::types::{Sink, parse_duration_us};
-use fyke::{CheckpointSettings, Context, Result, RunSettings, Script, SinkMode, StatementKind};
+use fyke::{CheckpointSettings, Context, Progress, Result, RunSettings, Script, SinkMode, StatementKind};
+use fyke_server::Server;
 
-use crate::drive::{check, cores, drive, report, runtime};
+use crate::drive::{check, cores, drive, line_of, report, runtime};
 use crate::script::ScriptArguments;
-use crate::terminal::{Bar, Failure, PrintFormat, Printer, draws_on_one_screen, out};
+use crate::terminal::{Bar, Failure, PrintFormat, Printer, ReportFormat, draws_on_one_screen, out, say};
 
 /// Run a script as a stream: live, or with --once over what exists now.
 ///
@@ -42,6 +45,18 @@ pub struct Run {
     /// Go on from a checkpoint of another text: what fits of it is used, the rest starts empty
     #[arg(long, requires = "checkpoint")]
     changed_query: bool,
+
+    /// Serve /metrics, /progress, /healthz and /readyz at this address; port 0 takes any
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+
+    /// Say on standard error how the run gets on, this often
+    #[arg(long, value_name = "DURATION", value_parser = duration_us)]
+    progress_every: Option<i64>,
+
+    /// How that is said; json is one object a line
+    #[arg(long, value_enum, default_value_t, requires = "progress_every")]
+    progress_format: ReportFormat,
 
     #[command(flatten)]
     output: Output,
@@ -143,7 +158,15 @@ impl Run {
         // rows and a bar would be drawn over each other
         let in_the_way = prints && draws_on_one_screen();
         let bytes_total = driver.bytes_total();
-        let bar = Bar::new(!self.output.quiet && !in_the_way, bytes_total);
+        if let Some(address) = self.metrics {
+            let server = Server::start(address, driver.progress_handle())?;
+            say(format!("metrics at http://{}/metrics", server.address()));
+        }
+        if let Some(every) = self.progress_every {
+            log_progress(driver.progress_handle(), every, self.progress_format);
+        }
+        let quiet = self.output.quiet || self.progress_every.is_some();
+        let bar = Bar::new(!quiet && !in_the_way, bytes_total);
         let progress = runtime.block_on(drive(driver, bar, only_printed)).map_err(|error| text.failure(error))?;
         if !self.output.quiet {
             report(&progress, started.elapsed());
@@ -151,6 +174,20 @@ impl Run {
         check(&progress)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says how a run gets on, from a thread that ends with the process.
+fn log_progress(progress: Arc<Mutex<Progress>>, every: i64, format: ReportFormat) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_micros(every.unsigned_abs().max(1_000)));
+            let progress = progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match format {
+                ReportFormat::Text => say(line_of(&progress)),
+                ReportFormat::Json => say(serde_json::to_string(&progress).unwrap_or_default()),
+            }
+        }
+    });
 }
 
 /// Whether there is more than definitions and EXPLAINs.

@@ -188,6 +188,7 @@ impl Store {
 
     /// The column as an array.
     pub fn finish(mut self, column: &Column) -> Result<ArrayRef> {
+        let rows = self.nulls.len();
         let nulls = self.nulls.finish();
         match self.data {
             Data::Bool(values) => Ok(Arc::new(BooleanArray::new(BooleanBuffer::from(values), nulls))),
@@ -199,7 +200,7 @@ impl Store {
                 let offsets = OffsetBuffer::new(text.ends.into());
                 Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text.bytes), nulls)?))
             }
-            Data::Struct(stores) => structs(stores, nulls, column),
+            Data::Struct(stores) => structs(stores, nulls, rows, column),
             Data::List { ends, items } => {
                 let (Kind::List(item), DataType::List(field)) = (&column.kind, column.field.data_type()) else {
                     return Err(Error::internal(MISMATCH));
@@ -215,14 +216,14 @@ fn last_end(ends: &[i32]) -> usize {
     ends.last().and_then(|end| usize::try_from(*end).ok()).unwrap_or(0)
 }
 
-fn structs(stores: Vec<Store>, nulls: Option<NullBuffer>, column: &Column) -> Result<ArrayRef> {
+/// `rows` is said, since an object without fields has no column that would tell.
+fn structs(stores: Vec<Store>, nulls: Option<NullBuffer>, rows: usize, column: &Column) -> Result<ArrayRef> {
     let (Kind::Struct(columns), DataType::Struct(fields)) = (&column.kind, column.field.data_type()) else {
         return Err(Error::internal(MISMATCH));
     };
-    let length = nulls.as_ref().map(NullBuffer::len).or_else(|| stores.first().map(Store::len)).unwrap_or(0);
     let arrays =
         stores.into_iter().zip(columns).map(|(store, column)| store.finish(column)).collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, length)?))
+    Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), arrays, nulls, rows)?))
 }
 
 /// Narrows values that were checked against the type's range when they were read.
