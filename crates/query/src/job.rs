@@ -1,10 +1,8 @@
 //! Running scripts: live, once, batch, and both for comparison.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -12,18 +10,18 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
-use fyke_stream::checkpoint::{Every, Folder, Keeper};
+use fyke_stream::checkpoint::{Folder, Keeper};
 use fyke_stream::{CustomerBy, Driver, Outlet, Progress, SourceRun, TimeSettings};
-use fyke_types::{
-    Error, Event, Input, InputId, ReadOptions, Reader, Result, Rows, Sink, SinkMode, dead_letters_to_batch, dead_schema,
-};
+use fyke_types::{Error, Input, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema};
 use serde::Serialize;
 
 use crate::compare::{Comparison, compare_rows};
 use crate::context::{Context, SinkHow};
 use crate::errors::running_error;
 use crate::provider::{DeadOut, Provider, Reading, read_options};
+use crate::run_settings::{RunSettings, positions, sink_how};
 use crate::script::{Script, Statement, StatementKind};
+use crate::static_rows::{STATIC_ROWS, StaticReader};
 use crate::stream_plan::{SourceFrom, StreamJob, plan_stream};
 
 /// Makes the sink of a bare SELECT.
@@ -65,50 +63,6 @@ impl ParityReport {
     pub fn late(&self) -> u64 {
         self.stream.totals().2
     }
-}
-
-/// How a script or query runs as a stream. The default: once, over what exists now, without checkpoints.
-#[derive(Debug, Clone, Default)]
-pub struct RunSettings {
-    /// Goes on until it is told to stop, else it runs over what exists now.
-    pub follow: bool,
-    /// Whether outputs that hold rows of another run may be replaced.
-    pub mode: SinkMode,
-    /// Checkpoints, if it shall write some.
-    pub checkpoint: Option<CheckpointSettings>,
-}
-
-/// Where a run keeps what it needs to go on after its end, whatever that was.
-#[derive(Debug, Clone)]
-pub struct CheckpointSettings {
-    /// A folder of the run's own.
-    pub folder: PathBuf,
-    /// When one is due (default: every 10 seconds).
-    pub every: Every,
-    /// A query that is not the checkpoint's uses what fits of it; the rest starts empty.
-    pub may_change: bool,
-}
-
-impl CheckpointSettings {
-    /// Checkpoints in `folder`, every 10 seconds.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), every: Every::default(), may_change: false }
-    }
-}
-
-fn sink_how(settings: &RunSettings, keeper: Option<&Keeper>) -> SinkHow {
-    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts) }
-}
-
-/// Where the sources stood, by name; of several of one name the first comes first.
-fn positions(keeper: &Keeper) -> BTreeMap<String, VecDeque<String>> {
-    let mut positions: BTreeMap<String, VecDeque<String>> = BTreeMap::new();
-    for source in &keeper.manifest().sources {
-        if let Some(position) = &source.position {
-            positions.entry(source.name.clone()).or_default().push_back(position.clone());
-        }
-    }
-    positions
 }
 
 /// A query of a script and where its rows go.
@@ -473,42 +427,5 @@ impl Sink for Keep {
 
     fn finish(&mut self) -> Result<()> {
         Ok(())
-    }
-}
-
-/// What a source of known rows is called.
-const STATIC_ROWS: &str = "static rows";
-
-/// Rows that are known already, as a source.
-struct StaticReader {
-    events: VecDeque<Event>,
-    given: usize,
-}
-
-impl StaticReader {
-    fn new(rows: Vec<RecordBatch>, resume: Option<&str>) -> Result<Self> {
-        let given = match resume.map(str::parse::<usize>).transpose() {
-            Ok(given) => given.unwrap_or(0),
-            Err(error) => return Err(Error::data("the position of static rows can't be read").detail(error)),
-        };
-        let input = Input { id: InputId(0), name: STATIC_ROWS.into(), customer: "".into() };
-        let mut events = VecDeque::from([Event::Opened(input)]);
-        for batch in rows.into_iter().skip(given) {
-            let read = batch.num_rows() as u64;
-            events.push_back(Event::Rows(Rows { input: InputId(0), batch, dead: Vec::new(), read, position: 0 }));
-        }
-        Ok(Self { events, given })
-    }
-}
-
-impl Reader for StaticReader {
-    fn next(&mut self, _: Duration) -> Result<Event> {
-        let event = self.events.pop_front().unwrap_or(Event::End);
-        self.given += usize::from(matches!(event, Event::Rows(_)));
-        Ok(event)
-    }
-
-    fn position(&self) -> Result<Option<String>> {
-        Ok(Some(self.given.to_string()))
     }
 }

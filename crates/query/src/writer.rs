@@ -10,7 +10,8 @@ use fyke_stream::{Progress, StopSignal};
 use fyke_types::{Error, Result, Sink, SinkMode};
 
 use crate::context::{Context, SinkHow};
-use crate::job::{CheckpointSettings, Keep, RunSettings};
+use crate::job::Keep;
+use crate::run_settings::{CheckpointSettings, RunSettings};
 use crate::script::put_once;
 
 /// Which rows a stream writes.

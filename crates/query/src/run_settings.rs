@@ -1,0 +1,54 @@
+//! How a script or query runs as a stream, and what follows from that for its sources and sinks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+
+use fyke_stream::checkpoint::{Every, Keeper};
+use fyke_types::SinkMode;
+
+use crate::context::SinkHow;
+
+/// How a script or query runs as a stream. The default: once, over what exists now, without checkpoints.
+#[derive(Debug, Clone, Default)]
+pub struct RunSettings {
+    /// Goes on until it is told to stop, else it runs over what exists now.
+    pub follow: bool,
+    /// Whether outputs that hold rows of another run may be replaced.
+    pub mode: SinkMode,
+    /// Checkpoints, if it shall write some.
+    pub checkpoint: Option<CheckpointSettings>,
+}
+
+/// Where a run keeps what it needs to go on after its end, whatever that was.
+#[derive(Debug, Clone)]
+pub struct CheckpointSettings {
+    /// A folder of the run's own.
+    pub folder: PathBuf,
+    /// When one is due (default: every 10 seconds).
+    pub every: Every,
+    /// A query that is not the checkpoint's uses what fits of it; the rest starts empty.
+    pub may_change: bool,
+}
+
+impl CheckpointSettings {
+    /// Checkpoints in `folder`, every 10 seconds.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), every: Every::default(), may_change: false }
+    }
+}
+
+/// How outputs are opened.
+pub(crate) fn sink_how(settings: &RunSettings, keeper: Option<&Keeper>) -> SinkHow {
+    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts) }
+}
+
+/// Where the sources stood, by name; of several of one name the first comes first.
+pub(crate) fn positions(keeper: &Keeper) -> BTreeMap<String, VecDeque<String>> {
+    let mut positions: BTreeMap<String, VecDeque<String>> = BTreeMap::new();
+    for source in &keeper.manifest().sources {
+        if let Some(position) = &source.position {
+            positions.entry(source.name.clone()).or_default().push_back(position.clone());
+        }
+    }
+    positions
+}
