@@ -36,8 +36,8 @@ use fyke_types::{
     request::request_schema,
 };
 
-/// 2026-01-01: where the wall clock stands at the start.
-const START: Micros = 1_767_225_600_000_000;
+/// 2100-01-01: where the wall clock stands at the start, so that no event time of a test is too far ahead of it.
+const START: Micros = 4_102_444_800_000_000;
 
 /// What the test puts in and takes out, whatever becomes of the run.
 #[derive(Debug, Default)]

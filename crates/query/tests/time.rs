@@ -99,9 +99,10 @@ async fn chain_of_any_depth_closes_in_the_same_step_as_its_first_window() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn explain_shows_windows_keys_and_whose_watermark_closes_them() {
+async fn explain_shows_windows_keys_state_and_whose_watermark_closes_them() {
     let context = context(vec![vec![]], 0, Some("host"));
     let text = "SELECT tumble(time, INTERVAL '1 minute') AS w, host, count(*) AS c FROM requests GROUP BY w, host";
     let plan = context.sql(text).await.expect("plans").explain().await.expect("explains");
     assert!(plan.contains("tumble") && plan.contains("each customer's watermark"), "{plan}");
+    assert!(plan.contains("state: a row for each open group"), "{plan}");
 }

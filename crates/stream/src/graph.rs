@@ -258,7 +258,8 @@ impl Graph {
                     From::Source(source) => format!("source {source}"),
                 })
                 .collect();
-            lines.push(format!("#{number} {} <- {}", node.operator.describe(), from.join(", ")));
+            let state = node.operator.remembers().map_or(String::new(), |what| format!("; state: {what}"));
+            lines.push(format!("#{number} {}{state} <- {}", node.operator.describe(), from.join(", ")));
         }
         lines.join("\n")
     }

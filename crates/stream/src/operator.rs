@@ -70,6 +70,11 @@ pub trait Operator: Send {
     /// One line for EXPLAIN.
     fn describe(&self) -> String;
 
+    /// What it remembers, in words for EXPLAIN; none where it remembers nothing.
+    fn remembers(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Gives everything that it remembers, in pieces that never change, and returns the rest. Stateless operators have
     /// nothing to say.
     ///

@@ -130,6 +130,10 @@ impl Operator for PaneAggregate {
         format!("PaneAggregate {:?} of {} {}", self.spec, self.time, self.grouping.describe())
     }
 
+    fn remembers(&self) -> Option<&'static str> {
+        Some("a row for each group of an open pane")
+    }
+
     fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         let mut closed = Vec::new();
         for (customer, panes) in &mut self.customers {

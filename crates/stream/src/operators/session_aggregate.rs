@@ -425,6 +425,10 @@ impl Operator for SessionAggregate {
         format!("SessionAggregate gap {} µs of {} {}", self.gap, self.time, self.grouping.describe())
     }
 
+    fn remembers(&self) -> Option<&'static str> {
+        Some("a row for each open session and pane of a gap's width")
+    }
+
     fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, sessions) in &mut self.customers {
             sessions.seal(Micros::MAX, self.gap, &mut self.numbers)?;

@@ -157,6 +157,10 @@ impl Operator for Step {
         format!("Step {} {when}", self.name)
     }
 
+    fn remembers(&self) -> Option<&'static str> {
+        Some("the rows that wait for their window to close")
+    }
+
     fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, by_end) in &mut self.waiting {
             for (end, ports) in by_end {

@@ -209,6 +209,10 @@ impl Operator for WindowAggregate {
         format!("WindowAggregate {window} {}", self.grouping.describe())
     }
 
+    fn remembers(&self) -> Option<&'static str> {
+        Some("a row for each open group")
+    }
+
     fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, open) in &mut self.open {
             for ((end, start), parts) in &mut open.stores {
