@@ -17,6 +17,7 @@ const PROGRAMS: [&str; 3] = ["bot", "declared_bot", "verified_bot"];
 #[derive(Debug, Default)]
 pub struct Quality {
     threshold: f64,
+    best: f64,
     /// On the kinds that training has seen.
     seen: Both,
     /// People, and the kind that it has not.
@@ -29,6 +30,7 @@ pub struct Quality {
 struct Both {
     ours: Counts,
     limit: Counts,
+    best_limit: Counts,
 }
 
 #[derive(Debug, Default)]
@@ -57,16 +59,16 @@ impl Quality {
             .map(|shown| shown.verdict)
             .map(|v| ((v.customer, v.client_ip, v.agent), PROGRAMS.contains(&v.class.as_str())))
             .collect();
-        let mut quality = Self { threshold: limit.threshold, ..Self::default() };
+        let mut quality = Self { threshold: limit.threshold, best: limit.best, ..Self::default() };
         for client in labels.clients() {
             let key = (client.customer.to_string(), client.client_ip.to_string(), client.agent.to_string());
             let ours = verdicts.get(&key).copied().unwrap_or(false);
-            quality.add(&client, ours, limit.calls(&client.customer, &client.client_ip));
+            quality.add(&client, ours, limit.call(&client.customer, &client.client_ip));
         }
         quality
     }
 
-    fn add(&mut self, client: &ClientLabel, ours: bool, limit: bool) {
+    fn add(&mut self, client: &ClientLabel, ours: bool, (limit, best_limit): (bool, bool)) {
         let kind = self.kinds.entry(client.kind.name()).or_default();
         kind.0 += 1;
         kind.1 += u64::from(ours);
@@ -77,6 +79,7 @@ impl Quality {
             if counts {
                 both.ours.add(ours, client.bot);
                 both.limit.add(limit, client.bot);
+                both.best_limit.add(best_limit, client.bot);
             }
         }
     }
@@ -101,12 +104,15 @@ impl fmt::Display for Quality {
         writeln!(f, "{}", kinds.rows(&rows))?;
         let mut table = Table::new([("", false), ("precision", true), ("recall", true), ("F1", true)]);
         let wronged = 100.0 * WRONGLY_LIMITED_MAX;
-        let limit = format!("rate limit, {} a minute ({wronged:.0} % wronged)", count(self.threshold as u64));
+        let limit = format!("a limit of {} a minute, which wrongs {wronged:.0} %", count(self.threshold as u64));
+        let best = format!("a limit of {} a minute, the best F1", count(self.best as u64));
         let rows = [
             ("fyke, another seed".to_owned(), &self.seen.ours),
             (limit.clone(), &self.seen.limit),
+            (best.clone(), &self.seen.best_limit),
             ("fyke, a kind never seen".to_owned(), &self.unseen.ours),
             (limit, &self.unseen.limit),
+            (best, &self.unseen.best_limit),
         ];
         writeln!(f, "{}", table.rows(&rows.map(|(name, counts)| numbers(name, &counts.confusion()))))
     }

@@ -6,46 +6,50 @@ use fyke::arrow::array::{AsArray, RecordBatch};
 use fyke::arrow::compute::cast;
 use fyke::arrow::datatypes::{DataType, Float64Type};
 use fyke::detect::SHIPPED;
-use fyke::learn::metrics::threshold_at_false_positive_rate;
+use fyke::learn::metrics::{best_f1, threshold_at_false_positive_rate};
 use fyke::{Error, Result};
 use fyke_simulate::LabelTable;
 
 use super::worlds::{Demo, Written};
 
-/// So many of those who are no bots may be limited: what an operator would put up with. The limit of the best F1 would
-/// be no limit at all (one request a minute), since most of this traffic is made by bots.
+/// So many of those who are no bots may be limited: what an operator would put up with.
 pub const WRONGLY_LIMITED_MAX: f64 = 0.01;
 
 /// A customer and an address.
 type Address = (String, String);
 
-/// The lowest limit that wrongs few enough on the known world, and what addresses did in the judged one.
+/// Two limits found on the known world, and what addresses did in the judged one. A limit is the number of requests in a
+/// minute from which an address is called a bot.
 pub struct RateLimit {
-    /// Requests in a minute from which an address is called a bot.
+    /// The lowest that wrongs few enough.
     pub threshold: f64,
+    /// The one of the highest F1, whomever it wrongs.
+    pub best: f64,
     peaks: HashMap<Address, f64>,
 }
 
 impl RateLimit {
-    /// Whether it calls a client a bot.
-    pub fn calls(&self, customer: &str, client_ip: &str) -> bool {
-        peak_of(&self.peaks, customer, client_ip) >= self.threshold
+    /// Whether they call a client a bot: the one that wrongs few, and the one of the highest F1.
+    pub fn call(&self, customer: &str, client_ip: &str) -> (bool, bool) {
+        let peak = peak_of(&self.peaks, customer, client_ip);
+        (peak >= self.threshold, peak >= self.best)
     }
 }
 
-/// Finds the threshold with the known world's truth.
+/// Finds the thresholds with the known world's truth.
 ///
 /// # Errors
 /// What planning or reading fails with.
 pub async fn learn(demo: &Demo) -> Result<RateLimit> {
     let known = peaks(&demo.known).await?;
     let (scores, labels) = with_truth(&known, &demo.known.exported.labels);
-    let Some(point) = threshold_at_false_positive_rate(&scores, &labels, WRONGLY_LIMITED_MAX) else {
+    let few = threshold_at_false_positive_rate(&scores, &labels, WRONGLY_LIMITED_MAX);
+    let (Some(few), Some(best)) = (few, best_f1(&scores, &labels)) else {
         return Err(
             Error::data("the traffic to learn from has no bot, or nobody else").hint("make more of it: --minutes")
         );
     };
-    Ok(RateLimit { threshold: point.threshold, peaks: peaks(&demo.judged).await? })
+    Ok(RateLimit { threshold: few.threshold, best: best.threshold, peaks: peaks(&demo.judged).await? })
 }
 
 fn with_truth(peaks: &HashMap<Address, f64>, labels: &LabelTable) -> (Vec<f64>, Vec<bool>) {
