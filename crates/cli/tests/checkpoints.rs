@@ -32,7 +32,8 @@ fn stop_keeps_open_windows_and_the_next_run_goes_on_with_them() {
             fyke.append("log.json", &lines(total)[90..].concat());
         }
         let started = Instant::now();
-        while rows(&fyke, "out.json").len() < seen {
+        // all lines read, and a checkpoint that says so
+        while !fyke.run(&["checkpoints", "state", "--last"]).out.contains(&format!("read {total} ")) {
             assert!(started.elapsed() < Duration::from_secs(10), "{:?}", rows(&fyke, "out.json"));
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -57,7 +57,9 @@ impl Tracked {
 
     /// How far it was given, for another reading.
     pub(super) fn saved(&self) -> SavedInput {
-        SavedInput { latest: self.progress.at(), ended: self.ended, ..self.given.clone() }
+        let saved = SavedInput { latest: self.progress.at(), ended: self.ended, ..self.given.clone() };
+        // of what will not be read again nobody needs to know the first bytes
+        if self.ended { SavedInput { origin: None, ..saved } } else { saved }
     }
 
     /// Its content, when nobody else cuts a block of it.

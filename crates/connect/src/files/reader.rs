@@ -136,10 +136,9 @@ impl FileReader {
         Ok(())
     }
 
-    /// Whether an input was added before.
-    pub(super) fn has(&self, found: &Found) -> bool {
-        let entry = found.entry.as_ref().map(|entry| entry.name.as_str());
-        self.inputs.iter().any(|own| own.given.path == found.path && own.given.entry.as_deref() == entry)
+    /// The names of the inputs so far.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.inputs.iter().map(|input| input.given.name()).collect()
     }
 
     /// Whether a file was read under another name.

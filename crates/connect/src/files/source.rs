@@ -168,12 +168,13 @@ impl Source for FileSource {
                     }
                     None => {}
                 }
+                let resumed = reader.names();
                 for found in found {
                     // a file that was rotated while nobody read is known under its former name
-                    if reader.has(&found) || (resume.is_some() && reader.was_read(&found)) {
-                        continue;
+                    let known = resumed.contains(&found.name()) || (resume.is_some() && reader.was_read(&found));
+                    if !known {
+                        reader.add(found);
                     }
-                    reader.add(found);
                 }
             }
         }
