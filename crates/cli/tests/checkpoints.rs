@@ -54,6 +54,8 @@ fn stop_keeps_open_windows_and_the_next_run_goes_on_with_them() {
     // and then there is nothing left to do
     fyke.run(&once).succeeds();
     assert_eq!(rows(&fyke, "out.json"), found);
+    let again = fyke.run(&live);
+    assert!(again.code == 3 && again.err.contains("complete"), "{}", again.err);
     let listed = fyke.run(&["checkpoints", "state"]);
     listed.succeeds();
     assert!(listed.out.contains("complete") && listed.out.contains("210"), "{}", listed.out);

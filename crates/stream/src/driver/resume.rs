@@ -20,6 +20,10 @@ impl Driver {
             self.checkpoint(false)?;
             return Ok(false);
         };
+        if manifest.complete && self.follow {
+            return Err(Error::usage("the run of this checkpoint is complete: every window has closed")
+                .hint("a live run can't go on from there: give it another --checkpoint and output"));
+        }
         self.progress.epochs = manifest.epochs;
         self.progress.late_inside = manifest.late_inside;
         for name in &manifest.customers {
