@@ -8,9 +8,10 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 ///
 /// Counters by `source`: `fyke_rows_read_total`, `…_used_total`, `…_late_total`, `…_dead_total`, `fyke_bytes_read_total`;
 /// by `sink`: `fyke_rows_written_total`; by `operator` (EXPLAIN's number) and `name`: `fyke_operator_rows_in_total`,
-/// `…_rows_out_total`, `…_late_total`. Gauges: `fyke_watermark_seconds` and `fyke_caught_up` by
-/// source, `fyke_operator_state_rows`, `…_state_bytes`, `…_busy_seconds` and `…_watermark_seconds` by operator, `fyke_epoch_seconds`;
-/// counters `fyke_epochs_total` and `fyke_late_inside_total`.
+/// `…_rows_out_total`, `…_late_total`; of the run: `fyke_epochs_total` and `fyke_late_inside_total`. Gauges by source:
+/// `fyke_watermark_seconds`, `fyke_caught_up`, `fyke_idle_inputs` and `fyke_silent_customers`; by operator:
+/// `fyke_operator_state_rows`, `…_state_bytes`, `…_busy_seconds` and `…_watermark_seconds`; of the run:
+/// `fyke_epoch_seconds`. What is by operator, and who is idle or silent, is looked at once a second.
 pub fn metrics(progress: &Progress) -> String {
     // a recorder of its own for each look: the run's progress is the only state
     let recorder = PrometheusBuilder::new().build_recorder();
@@ -47,6 +48,8 @@ fn record(progress: &Progress) {
         counter!("fyke_rows_dead_total", "source" => name()).absolute(source.dead);
         counter!("fyke_bytes_read_total", "source" => name()).absolute(source.bytes);
         gauge!("fyke_caught_up", "source" => name()).set(f64::from(u8::from(source.caught_up)));
+        gauge!("fyke_idle_inputs", "source" => name()).set(source.idle_inputs as f64);
+        gauge!("fyke_silent_customers", "source" => name()).set(source.silent_customers as f64);
         if let Some(watermark) = source.watermark {
             gauge!("fyke_watermark_seconds", "source" => name()).set(watermark as f64 / 1e6);
         }

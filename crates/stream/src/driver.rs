@@ -426,20 +426,24 @@ impl Driver {
     fn look_at_operators(&mut self) {
         self.looked_at = Some(Instant::now());
         self.progress.operators = self.graph.progress();
+        for source in &mut self.sources {
+            source.progress.idle_inputs = source.tracker.idle_inputs();
+            source.progress.silent_customers = source.tracker.silent_customers();
+        }
         self.progress.state_rows = self.progress.operators.iter().map(|operator| operator.state_rows).sum();
         self.progress.state_bytes = self.progress.operators.iter().map(|operator| operator.state_bytes).sum();
     }
 
     fn publish(&mut self) {
+        // this walks all stores: now and then is enough
+        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
+            self.look_at_operators();
+        }
         for (progress, source) in self.progress.sources.iter_mut().zip(&mut self.sources) {
             source.progress.bytes = source.run.reader.bytes_read();
             let mark = source.marks.all;
             source.progress.watermark = (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark);
             progress.clone_from(&source.progress);
-        }
-        // this walks all stores: now and then is enough
-        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
-            self.look_at_operators();
         }
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
     }

@@ -47,6 +47,10 @@ pub struct SourceProgress {
     pub watermark: Option<Micros>,
     /// Inputs known.
     pub inputs: u64,
+    /// Inputs that hold nobody back, since they were silent for `idle_after`.
+    pub idle_inputs: usize,
+    /// Customers whose windows were closed, since they were silent for `close_after`.
+    pub silent_customers: usize,
     /// Bytes read (compressed), where the source counts them.
     pub bytes: u64,
     /// Bytes that there were to read at the start, where that is known.

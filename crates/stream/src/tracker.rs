@@ -208,6 +208,16 @@ impl Tracker {
         self.customers.values_mut().for_each(|customer| customer.mark = customer.mark.max(to));
     }
 
+    /// Inputs that hold nobody back now, since they were silent for `idle_after`.
+    pub fn idle_inputs(&self) -> usize {
+        self.inputs.values().filter(|input| input.idle && !input.ended).count()
+    }
+
+    /// Customers whose windows were closed now, since they were silent for `close_after`.
+    pub fn silent_customers(&self) -> usize {
+        self.customers.values().filter(|customer| customer.closed).count()
+    }
+
     /// The mark over all.
     pub fn all(&self) -> Micros {
         self.all
@@ -344,6 +354,7 @@ mod tests {
         assert_eq!(t.marks(Some(50)).all, 100);
         t.observed(InputId(0), Customer(0), 600, 120);
         assert_eq!(t.marks(Some(120)).all, 600, "input 1 is idle");
+        assert_eq!(t.idle_inputs(), 1);
         t.observed(InputId(1), Customer(0), 200, 130);
         assert_eq!(t.marks(Some(130)).all, 600, "it has not caught up");
         t.observed(InputId(1), Customer(0), 650, 140);
@@ -388,6 +399,7 @@ mod tests {
         t.observed(InputId(0), Customer(0), 600, 1_500);
         let marks = t.marks(Some(1_500));
         assert_eq!(*marks.silent, vec![Customer(1)]);
+        assert_eq!(t.silent_customers(), 1);
         assert!(t.marks(Some(1_501)).silent.is_empty(), "closed once");
     }
 }
