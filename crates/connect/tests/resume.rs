@@ -234,6 +234,24 @@ fn bounded_file_that_became_another_is_refused() {
 }
 
 #[test]
+fn other_spelling_of_the_location_reads_no_file_again() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.log"), "1|a\n2|b\n3|c\n").unwrap();
+    fs::write(folder.path().join("b.zip"), zipped("4|d\n")).unwrap();
+    let plain = || piped(folder.path(), &[]);
+    let mut reader = plain().open(&options(0, 4)).unwrap();
+    let mut seen = Seen::default();
+    read_until(reader.as_mut(), &mut seen, |seen| seen.rows.len() == 2);
+    let resume = reader.position().unwrap();
+    let respelled = piped(folder.path().join(".").join("../").join(folder.path().file_name().unwrap()), &[]);
+    let mut reader = respelled.open(&fyke_types::ReadOptions { resume, ..options(0, 4) }).unwrap();
+    while seen.take(reader.next(std::time::Duration::ZERO).unwrap()) {}
+    let mut words = seen.words();
+    words.sort_unstable();
+    assert_eq!(words, ["a", "b", "c", "d", "d"], "both entries of the archive, and each line once");
+}
+
+#[test]
 fn standard_input_can_not_be_resumed() {
     let format = Arc::new(Piped);
     let source = FileSource::from_read_with_format(&spec("PIPED", "-", &[]), format, &b"1|a\n"[..]).unwrap();

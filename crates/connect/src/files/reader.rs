@@ -143,7 +143,7 @@ impl FileReader {
 
     /// Whether a file was read under another name.
     pub(super) fn was_read(&self, found: &Found) -> bool {
-        found.entry.is_none() && self.maker.was_read(&found.path)
+        self.maker.was_read(&found.path)
     }
 
     fn track(&mut self, name: &str, stream: Arc<Mutex<Stream>>, read: Arc<AtomicU64>, given: SavedInput) {

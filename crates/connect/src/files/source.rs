@@ -170,7 +170,7 @@ impl Source for FileSource {
                 }
                 let resumed = reader.names();
                 for found in found {
-                    // a file that was rotated while nobody read is known under its former name
+                    // a file that was rotated, or that is called otherwise now, is known under its former name
                     let known = resumed.contains(&found.name()) || (resume.is_some() && reader.was_read(&found));
                     if !known {
                         reader.add(found);
@@ -352,9 +352,8 @@ impl InputMaker {
     pub(super) fn stream(&self, found: Found) -> (Arc<Mutex<Stream>>, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
         let name = found.name();
-        if self.follow
-            && let Ok(metadata) = std::fs::metadata(&found.path)
-        {
+        // a resumed reading must know it again, whatever its location is spelt like then
+        if let Ok(metadata) = std::fs::metadata(&found.path) {
             self.known.add(identity(&metadata));
         }
         let content = match (&self.rows, self.grows(&found)) {
