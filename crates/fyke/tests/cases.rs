@@ -49,8 +49,12 @@ async fn stream(case: &Path, context: Context) -> fyke::Result<(String, (u64, u6
 }
 
 /// The same with a crash after every few epochs and a checkpoint every few others, until it comes to its end. Blocks are
-/// so small that a case has many epochs; each process is a context of its own.
-async fn killed_and_resumed(case: &Path, crash: u64, every: u64) -> fyke::Result<(String, (u64, u64, u64, u64), u32)> {
+/// so small that a case has many epochs; each process is a context of its own, with the next number of workers.
+async fn killed_and_resumed(
+    case: &Path,
+    (crash, every): (u64, u64),
+    workers: &[usize],
+) -> fyke::Result<(String, (u64, u64, u64, u64), u32)> {
     let folder = tempfile::tempdir().expect("a folder");
     let sink = MemorySink::exactly_once();
     let checkpoint = CheckpointSettings {
@@ -59,7 +63,10 @@ async fn killed_and_resumed(case: &Path, crash: u64, every: u64) -> fyke::Result
     };
     let settings = RunSettings { checkpoint: Some(checkpoint), ..RunSettings::default() };
     for crashes in 0..10_000 {
-        let context = fyke::context_with(|builder| builder.decode_threads(crashes as usize % 3).block_bytes(40));
+        let context = fyke::context_with(|builder| {
+            let workers = workers[crashes as usize % workers.len()];
+            builder.decode_threads(crashes as usize % 3).block_bytes(40).workers(workers)
+        });
         let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(sink.clone())) };
         let driver = context.stream_script(&script(case)?, &settings, &select, &mut |_| {}).await?;
         let run = tokio::task::spawn_blocking(move || driver.run_until_crash(crash));
@@ -134,11 +141,20 @@ async fn every_case_gives_its_expected_rows_in_every_mode() {
             Ok(text) => failures.extend(compare(case, "batch", &text).err()),
             Err(error) => failures.push(format!("{name} [batch]: {error}")),
         }
-        for threads in [0, 1, 2] {
-            let context = fyke::context_with(|builder| builder.decode_threads(threads));
+        for (threads, workers, short) in
+            [(0, 1, true), (1, 1, false), (2, 1, true), (1, 2, true), (0, 3, true), (1, 3, false)]
+        {
+            let context = fyke::context_with(|builder| {
+                builder.decode_threads(threads).workers(workers).short_epochs(short).block_bytes(if short {
+                    60
+                } else {
+                    1 << 20
+                })
+            });
             match stream(case, context).await {
                 Ok((text, (read, used, late, dead))) => {
-                    failures.extend(compare(case, &format!("stream, {threads} threads"), &text).err());
+                    let mode = format!("stream, {threads} threads, {workers} workers, short epochs: {short}");
+                    failures.extend(compare(case, &mode, &text).err());
                     if read != used + late + dead || late > 0 {
                         failures.push(format!("{name}: read {read}, used {used}, late {late}, dead {dead}"));
                     }
@@ -155,9 +171,12 @@ async fn every_case_killed_and_resumed_gives_its_expected_rows_once() {
     let (mut failures, mut all_crashes) = (Vec::new(), 0);
     for case in cases().iter().filter(|case| case.join("expected.jsonl").exists()) {
         // a checkpoint after each epoch, and one after the third of which a crash comes before the fourth
-        for (crash, every) in [(1, 1), (2, 1), (4, 3)] {
-            let mode = format!("killed after {crash} epochs, checkpoint every {every}");
-            match killed_and_resumed(case, crash, every).await {
+        let alone = [(1, 1), (2, 1), (4, 3)].map(|times| (times, &[1_usize][..]));
+        // checkpoints of two workers resumed by three, and so on
+        let many = [((1, 1), &[2, 3][..]), ((4, 3), &[2, 3, 1][..]), ((2, 2), &[2][..])];
+        for ((crash, every), workers) in alone.into_iter().chain(many) {
+            let mode = format!("killed after {crash} epochs, checkpoint every {every}, workers {workers:?}");
+            match killed_and_resumed(case, (crash, every), workers).await {
                 Ok((text, (read, used, late, dead), crashes)) => {
                     all_crashes += crashes;
                     failures.extend(compare(case, &mode, &text).err());

@@ -47,7 +47,7 @@ async fn run(folder: &Path, crash: Option<u64>) -> Option<fyke::Progress> {
     let checkpoint =
         CheckpointSettings { every: Every::Epochs(2), ..CheckpointSettings::new(folder.join("checkpoint")) };
     let settings = RunSettings { checkpoint: Some(checkpoint), ..RunSettings::default() };
-    let context = fyke::context_with(|builder| builder.block_bytes(400));
+    let context = fyke::context_with(|builder| builder.block_bytes(400).short_epochs(true));
     let driver = context.stream_script(&script(folder), &settings, &no_select, &mut |_| {}).await.unwrap();
     let run = tokio::task::spawn_blocking(move || match crash {
         Some(epochs) => driver.run_until_crash(epochs),

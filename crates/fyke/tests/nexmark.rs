@@ -201,7 +201,7 @@ async fn batch_and_stream_give_the_same_rows_for_every_query() {
     let mut failures = Vec::new();
     for (name, _, query) in QUERIES {
         // blocks so small that there are many epochs
-        let context = fyke::context_with(|builder| builder.block_bytes(20_000));
+        let context = fyke::context_with(|builder| builder.block_bytes(20_000).short_epochs(true));
         match context.parity_script(&script(folder.path(), query)).await {
             Ok(report) => {
                 let rows: usize = report.sinks.iter().map(|(_, found)| found.left).sum();

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{AggregateUDF, DdlStatement, LogicalPlan, ScalarUD
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
+use fyke_stream::cluster::SLOTS;
 use fyke_types::{
     Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
 };
@@ -46,6 +47,8 @@ pub struct ContextBuilder {
     clock: Arc<dyn Clock>,
     decode_threads: usize,
     block_bytes: usize,
+    short_epochs: bool,
+    workers: usize,
     partitions: usize,
 }
 
@@ -71,11 +74,26 @@ impl ContextBuilder {
         self
     }
 
-    /// About so many bytes of an input are decoded at once (default 1 MiB). Less costs speed and gives the stream shorter
-    /// epochs; no row depends on it.
+    /// About so many bytes of an input are decoded at once (default 1 MiB). Less costs speed; no row depends on it.
     #[must_use]
     pub fn block_bytes(mut self, bytes: usize) -> Self {
         self.block_bytes = bytes.max(1);
+        self
+    }
+
+    /// Threads that carry out a stream's operators, each for its share of the keys, at most 128 (default 1: the driver's
+    /// own).
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.clamp(1, SLOTS);
+        self
+    }
+
+    /// Streams close an epoch after each block of rows, whatever that costs (default: epochs of 5 to 500 ms, as short as
+    /// the run keeps up with). For tests: no row depends on it.
+    #[must_use]
+    pub fn short_epochs(mut self, short: bool) -> Self {
+        self.short_epochs = short;
         self
     }
 
@@ -102,6 +120,8 @@ impl ContextBuilder {
                 clock: self.clock,
                 decode_threads: self.decode_threads,
                 block_bytes: self.block_bytes,
+                short_epochs: self.short_epochs,
+                workers: self.workers,
                 tables: Mutex::default(),
             }),
         };
@@ -122,6 +142,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     decode_threads: usize,
     block_bytes: usize,
+    short_epochs: bool,
+    workers: usize,
     tables: Mutex<BTreeMap<String, Arc<Provider>>>,
 }
 
@@ -145,6 +167,8 @@ impl Context {
             clock: Arc::new(SystemClock),
             decode_threads: 1,
             block_bytes: 1 << 20,
+            short_epochs: false,
+            workers: 1,
             partitions: 2,
         }
     }
@@ -227,6 +251,14 @@ impl Context {
 
     pub(crate) fn decode_threads(&self) -> usize {
         self.inner.decode_threads
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.inner.workers
+    }
+
+    pub(crate) fn short_epochs(&self) -> bool {
+        self.inner.short_epochs
     }
 
     pub(crate) fn block_bytes(&self) -> usize {

@@ -11,7 +11,8 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
 use fyke_stream::checkpoint::{Folder, Keeper};
-use fyke_stream::{CustomerBy, Driver, Outlet, Progress, SourceRun, TimeSettings};
+use fyke_stream::cluster::Team;
+use fyke_stream::{Alone, CustomerBy, Driver, Execution, Outlet, Progress, SourceRun, TimeSettings};
 use fyke_types::{Error, Input, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema};
 use serde::Serialize;
 
@@ -22,7 +23,7 @@ use crate::provider::{DeadOut, Provider, Reading, read_options};
 use crate::run_settings::{RunSettings, positions, sink_how};
 use crate::script::{Script, Statement, StatementKind};
 use crate::static_rows::{STATIC_ROWS, StaticReader};
-use crate::stream_plan::{SourceFrom, StreamJob, plan_stream};
+use crate::stream_plan::{SourceFrom, StreamJob, StreamSource, plan_stream};
 
 /// Makes the sink of a bare SELECT.
 pub type SelectSink<'a> = &'a (dyn Fn(&SchemaRef) -> Result<Box<dyn Sink>> + Sync);
@@ -63,6 +64,13 @@ impl ParityReport {
     pub fn late(&self) -> u64 {
         self.stream.totals().2
     }
+}
+
+/// A job and who carries it out.
+struct Planned {
+    execution: Box<dyn Execution>,
+    sources: Vec<StreamSource>,
+    per_customer: bool,
 }
 
 /// A query of a script and where its rows go.
@@ -150,7 +158,7 @@ impl Context {
     ) -> Result<Driver> {
         let targets = self.prepare(script, true, !settings.follow, explain).await?;
         let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
-        let job = plan_stream(plans, &self.state(), !settings.follow).await?;
+        let job = self.plan_job(plans, !settings.follow).await?;
         let keeper = self.keeper(settings)?;
         let how = sink_how(settings, keeper.as_ref());
         let mut sinks = Vec::with_capacity(targets.len());
@@ -169,10 +177,28 @@ impl Context {
         sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>,
     ) -> Result<Driver> {
         let plan = self.analyse(plan)?;
-        let job = plan_stream(vec![(name.to_owned(), plan)], &self.state(), !settings.follow).await?;
+        let job = self.plan_job(vec![(name.to_owned(), plan)], !settings.follow).await?;
         let keeper = self.keeper(settings)?;
         let sink = sink(&sink_how(settings, keeper.as_ref()))?;
         self.driver(job, vec![(name.to_owned(), sink)], settings, keeper, true)
+    }
+
+    /// Plans a job once for each worker, and once more where there are several: a plan holds state of its own.
+    async fn plan_job(&self, plans: Vec<(String, LogicalPlan)>, bounded: bool) -> Result<Planned> {
+        let first = plan_stream(plans.clone(), &self.state(), bounded).await?;
+        let mut others = Vec::new();
+        let workers = self.workers();
+        for _ in 0..if workers > 1 { workers } else { 0 } {
+            let job = plan_stream(plans.clone(), &self.state(), bounded).await?;
+            others.push((job.graph, job.outputs));
+        }
+        let StreamJob { graph, sources, outputs, per_customer } = first;
+        let execution: Box<dyn Execution> = if others.is_empty() {
+            Box::new(Alone::new(graph, outputs))
+        } else {
+            Box::new(Team::of_threads(graph, others)?)
+        };
+        Ok(Planned { execution, sources, per_customer })
     }
 
     fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
@@ -182,7 +208,7 @@ impl Context {
 
     fn driver(
         &self,
-        job: StreamJob,
+        job: Planned,
         sinks: Vec<(String, Box<dyn Sink>)>,
         settings: &RunSettings,
         keeper: Option<Keeper>,
@@ -227,9 +253,9 @@ impl Context {
                 }
             });
         }
-        let outlets =
-            sinks.into_iter().zip(job.outputs).map(|((name, sink), rows)| Outlet { name, rows, sink }).collect();
-        let driver = Driver::new(job.graph, sources, outlets, self.clock(), follow);
+        let outlets = sinks.into_iter().map(|(name, sink)| Outlet { name, sink }).collect();
+        let driver = Driver::new(job.execution, sources, outlets, self.clock(), follow);
+        let driver = if self.short_epochs() { driver.with_short_epochs() } else { driver };
         let may_change = settings.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.may_change);
         Ok(match keeper {
             Some(keeper) => driver.with_checkpoints(keeper, may_change),
@@ -338,7 +364,7 @@ impl Context {
 
     async fn stream_targets(&self, targets: &[Target]) -> Result<(Progress, Vec<Vec<RecordBatch>>)> {
         let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
-        let job = plan_stream(plans, &self.state(), true).await?;
+        let job = self.plan_job(plans, true).await?;
         let kept: Vec<Keep> = targets.iter().map(|_| Keep::default()).collect();
         let sinks = targets.iter().zip(&kept).map(|(target, keep)| (target.name.clone(), Box::new(keep.clone()) as _));
         let driver = self.driver(job, sinks.collect(), &RunSettings::default(), None, false)?;

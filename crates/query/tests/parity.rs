@@ -11,7 +11,7 @@ use fyke_connect::MemorySink;
 use fyke_query::checkpoint::Every;
 use fyke_query::{CheckpointSettings, RunSettings, Script};
 use proptest::prelude::*;
-use support::{Row, SECOND, batch, context};
+use support::{Rehearsed, Row, SECOND, batch, context, context_with};
 
 /// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
 const PIPELINES: &[(&str, &str)] = &[
@@ -168,19 +168,21 @@ fn check(
     inputs: Vec<Vec<datafusion::arrow::array::RecordBatch>>,
     lateness: i64,
     customer: Option<&str>,
+    workers: usize,
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
-        let context = context(inputs, lateness, customer);
+        let context = context_with(Rehearsed { inputs, endless: false }, lateness, customer, workers);
         let script = Script::parse(text, name, &BTreeMap::new()).expect("parses");
         let report = context.parity_script(&script).await.map_err(|e| format!("{name}: {e}\n{text}"))?;
         let (read, used, late, dead) = report.stream.totals();
         let sound = report.is_equal() && read == used + late + dead && report.stream.late_inside == 0;
-        if sound { Ok(()) } else { Err(format!("{name}: {report:#?}\n{text}")) }
+        if sound { Ok(()) } else { Err(format!("{name}, {workers} workers: {report:#?}\n{text}")) }
     })
 }
 
-/// The same with a crash after every few epochs, and a checkpoint after every few others.
+/// The same with a crash after every few epochs, and a checkpoint after every few others. Each process has one worker
+/// more than the one before it, up to three.
 fn check_killed(
     name: &str,
     text: &str,
@@ -188,6 +190,7 @@ fn check_killed(
     lateness: i64,
     customer: Option<&str>,
     (crash, every): (u64, u64),
+    workers: usize,
 ) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
     runtime.block_on(async {
@@ -198,8 +201,11 @@ fn check_killed(
         let script = Script::parse(text, name, &BTreeMap::new()).expect("parses");
         let schema = std::sync::Mutex::new(None);
         let failed = |error: fyke_types::Error| format!("{name}: {error}\n{text}");
+        let mut processes = 0;
         let progress = loop {
-            let context = context(inputs.clone(), lateness, customer);
+            let source = Rehearsed { inputs: inputs.clone(), endless: false };
+            let context = context_with(source, lateness, customer, (workers + processes - 1) % 3 + 1);
+            processes += 1;
             let select = |of: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> {
                 *schema.lock().expect("lock") = Some(std::sync::Arc::clone(of));
                 Ok(Box::new(sink.clone()))
@@ -234,11 +240,13 @@ proptest! {
         lateness in 0i64..6,
         salt in any::<u64>(),
         by_host in any::<bool>(),
+        workers in 1usize..4,
     ) {
         let (name, text) = PIPELINES[pipeline];
         let text = text.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
         let lateness = lateness * SECOND;
-        check(name, &text, arrange(&rows, inputs, size, lateness, salt), lateness, by_host.then_some("host")).map_err(TestCaseError::fail)?;
+        check(name, &text, arrange(&rows, inputs, size, lateness, salt), lateness, by_host.then_some("host"), workers)
+            .map_err(TestCaseError::fail)?;
     }
 
     #[test]
@@ -254,12 +262,13 @@ proptest! {
         by_host in any::<bool>(),
         every in 1u64..6,
         more in 0u64..6,
+        workers in 1usize..4,
     ) {
         let (name, text) = PIPELINES[pipeline];
         let text = text.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
         let (inputs, lateness) = (arrange(&rows, inputs, size, lateness * SECOND, salt), lateness * SECOND);
         // a crash never comes before a checkpoint, else nothing would ever get on
-        check_killed(name, &text, inputs, lateness, by_host.then_some("host"), (every + more, every))
+        check_killed(name, &text, inputs, lateness, by_host.then_some("host"), (every + more, every), workers)
             .map_err(TestCaseError::fail)?;
     }
 }
@@ -283,8 +292,9 @@ fn every_pipeline_is_accepted_once() {
     let mut failures = Vec::new();
     for (name, text) in PIPELINES {
         let text = text.replace("{a}", "2").replace("{b}", "6");
-        for customer in [None, Some("host")] {
-            failures.extend(check(name, &text, arrange(&rows, 2, 9, 3 * SECOND, 7), 3 * SECOND, customer).err());
+        for (customer, workers) in [(None, 1), (None, 2), (Some("host"), 1), (Some("host"), 3)] {
+            failures
+                .extend(check(name, &text, arrange(&rows, 2, 9, 3 * SECOND, 7), 3 * SECOND, customer, workers).err());
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));

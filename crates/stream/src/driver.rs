@@ -1,6 +1,8 @@
-//! The single-threaded driver: pulls rows, feeds the graph, closes epochs, hands results to sinks. The reference for
-//! every other driver. Decoding may use a pool of threads behind the reader.
+//! The driver: pulls rows, feeds the graph, closes epochs, hands results to sinks, writes checkpoints. Who carries the
+//! graph out, one thread or many workers, is an [`Execution`]'s matter. Decoding may use a pool of threads behind the
+//! reader.
 
+mod epoch;
 mod resume;
 mod steps;
 
@@ -18,12 +20,12 @@ use fyke_types::{
 };
 use hashbrown::HashMap;
 
+use self::epoch::EpochLength;
 use crate::checkpoint::Keeper;
-use crate::operators::Collected;
 use crate::state::partition_rows;
 use crate::{
-    Customer, CustomerBy, Customers, Graph, Marks, Progress, SinkProgress, SourceProgress, Tagged, TimeSettings,
-    Tracker,
+    Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, SinkProgress, SourceProgress, Tagged,
+    TimeSettings, Tracker,
 };
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
@@ -70,8 +72,6 @@ pub struct SourceRun {
 pub struct Outlet {
     /// For progress.
     pub name: String,
-    /// What the graph has collected.
-    pub rows: Collected,
     /// Where it goes.
     pub sink: Box<dyn Sink>,
 }
@@ -82,13 +82,21 @@ struct SourceState {
     marks: Marks,
     /// By input: name, customer's name, customer's number.
     inputs: HashMap<InputId, (Arc<str>, Arc<str>, Customer), foldhash::fast::FixedState>,
+    /// Rows of this epoch behind the mark, by ticket: whether they were late is known when it has closed.
+    doubtful: Vec<Doubtful>,
     progress: SourceProgress,
     ended: bool,
 }
 
+struct Doubtful {
+    row: RecordBatch,
+    /// How far behind the mark, µs.
+    behind: Micros,
+}
+
 /// Drives a graph until its sources end or it is told to stop.
 pub struct Driver {
-    graph: Graph,
+    execution: Box<dyn Execution>,
     sources: Vec<SourceState>,
     outlets: Vec<Outlet>,
     customers: Customers,
@@ -99,8 +107,7 @@ pub struct Driver {
     progress: Progress,
     published: Arc<Mutex<Progress>>,
     looked_at: Option<Instant>,
-    /// When the first rows of the epoch at hand came.
-    epoch_began: Option<Instant>,
+    epoch: EpochLength,
     stop: StopSignal,
     /// Writes checkpoints.
     keeper: Option<Keeper>,
@@ -115,9 +122,9 @@ impl std::fmt::Debug for Driver {
 }
 
 impl Driver {
-    /// A driver of `graph`, whose sources are numbered as in `sources`. `follow`: the sources go on when all is read.
+    /// A driver of a graph whose sources are numbered as in `sources`. `follow`: the sources go on when all is read.
     pub fn new(
-        graph: Graph,
+        execution: Box<dyn Execution>,
         sources: Vec<SourceRun>,
         outlets: Vec<Outlet>,
         clock: Arc<dyn Clock>,
@@ -129,6 +136,7 @@ impl Driver {
                 tracker: Tracker::new(run.settings.clone(), run.per_customer),
                 marks: Marks::start(),
                 inputs: HashMap::default(),
+                doubtful: Vec::new(),
                 progress: SourceProgress {
                     name: run.name.clone(),
                     bytes_total: run.bytes_total,
@@ -144,7 +152,7 @@ impl Driver {
             ..Progress::default()
         };
         Self {
-            graph,
+            execution,
             sources,
             outlets,
             customers: Customers::default(),
@@ -154,7 +162,7 @@ impl Driver {
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
             looked_at: None,
-            epoch_began: None,
+            epoch: EpochLength::new(),
             stop: StopSignal::default(),
             keeper: None,
             may_change: false,
@@ -166,6 +174,12 @@ impl Driver {
     #[must_use]
     pub fn with_checkpoints(self, keeper: Keeper, may_change: bool) -> Self {
         Self { keeper: Some(keeper), may_change, ..self }
+    }
+
+    /// The same with epochs as short as can be, one for each block of rows, whatever they cost: for tests.
+    #[must_use]
+    pub fn with_short_epochs(self) -> Self {
+        Self { epoch: EpochLength::short(), ..self }
     }
 
     /// Tells this run to stop.
@@ -184,8 +198,8 @@ impl Driver {
     }
 
     /// The plan in words.
-    pub fn describe(&self) -> String {
-        self.graph.describe()
+    pub fn describe(&mut self) -> String {
+        self.execution.pattern().describe()
     }
 
     /// Runs to the end. Without checkpoints results are published by the sinks only if it succeeds. With checkpoints a
@@ -204,12 +218,13 @@ impl Driver {
         self.end()
     }
 
-    /// Runs for at most so many epochs, then drops everything as a crash would: for tests of what a run with
+    /// Runs for at most so many epochs, short ones, then drops everything as a crash would: for tests of what a run with
     /// checkpoints goes on with. None where it crashed, the progress where it came to its end before.
     ///
     /// # Errors
     /// As [`Driver::run`].
     pub fn run_until_crash(mut self, epochs: u64) -> Result<Option<Progress>> {
+        self.epoch = EpochLength::short();
         if self.resume()? {
             return Ok(Some(self.progress));
         }
@@ -235,8 +250,8 @@ impl Driver {
             self.checkpoint(true)?;
         }
         self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
-        self.look_at_operators();
-        self.publish();
+        self.look_at_operators()?;
+        self.publish()?;
         Ok(self.progress)
     }
 
@@ -244,19 +259,29 @@ impl Driver {
         self.sources.iter().any(|source| !source.ended)
     }
 
-    /// Reads from the source that is furthest behind, and closes an epoch.
+    /// Gathers an epoch's rows, and closes it.
     fn step(&mut self) -> Result<()> {
+        let mut wait = EPOCH;
+        while self.read_next(wait)? && !self.epoch.is_over() && !self.stop.is_set() {
+            // what comes later than now is the next epoch's
+            wait = Duration::ZERO;
+        }
+        self.close_epoch()
+    }
+
+    /// Reads from the source that is furthest behind; false if there is nothing now.
+    fn read_next(&mut self, longest: Duration) -> Result<bool> {
         let mut order: Vec<usize> = (0..self.sources.len()).filter(|at| !self.sources[*at].ended).collect();
         order.sort_by_key(|at| self.sources[*at].tracker.all());
         let waiting_for = order.len();
         for (turn, at) in order.into_iter().enumerate() {
             // only the last one may wait: the others have been found empty
-            let wait = if turn + 1 == waiting_for { EPOCH } else { Duration::ZERO };
+            let wait = if turn + 1 == waiting_for { longest } else { Duration::ZERO };
             if self.read(at, wait)? {
-                break;
+                return Ok(true);
             }
         }
-        self.close_epoch()
+        Ok(false)
     }
 
     /// Takes one event with content from a source; false if it has nothing now.
@@ -275,7 +300,7 @@ impl Driver {
                 }
                 Event::Rows(rows) => {
                     source.progress.caught_up = false;
-                    self.epoch_began = Some(Instant::now());
+                    self.epoch.begin();
                     self.take(at, rows, now)?;
                     return Ok(true);
                 }
@@ -311,7 +336,7 @@ impl Driver {
             return Ok(());
         }
         for part in self.by_customer(at, customer, rows.batch)? {
-            self.feed(at, rows.input, &part, now)?;
+            self.feed(at, rows.input, part, now)?;
         }
         Ok(())
     }
@@ -352,14 +377,13 @@ impl Driver {
     }
 
     /// Feeds rows. Those behind the watermark go one by one, so that each is counted late or used exactly once.
-    fn feed(&mut self, at: usize, input: InputId, part: &Tagged, now: Micros) -> Result<()> {
+    fn feed(&mut self, at: usize, input: InputId, part: Tagged, now: Micros) -> Result<()> {
         let source = &mut self.sources[at];
         let rows = part.batch.num_rows() as u64;
         let Some(times) = event_times(&source.run.settings, &part.batch)? else {
-            self.graph.feed(at, part)?;
             source.tracker.observed(input, part.customer, WATERMARK_START, now);
             source.progress.used += rows;
-            return Ok(());
+            return self.execution.feed(at, part);
         };
         let times = times.as_primitive::<TimestampMicrosecondType>().values();
         // behind the mark, or behind what was closed ahead of it
@@ -370,28 +394,40 @@ impl Driver {
             least = least.min(*time);
             most = most.max(*time);
         }
+        source.tracker.observed(input, part.customer, most, now);
         if least >= mark {
-            self.graph.feed(at, part)?;
             source.progress.used += rows;
-        } else {
-            let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
-            let batch = filter_record_batch(&part.batch, &in_time)?;
-            source.progress.used += batch.num_rows() as u64;
-            self.graph.feed(at, &Tagged { customer: part.customer, batch })?;
-            for (row, time) in times.iter().enumerate().filter(|(_, time)| **time < mark) {
-                let one = Tagged { customer: part.customer, batch: part.batch.slice(row, 1) };
-                if self.graph.feed(at, &one)? == 0 {
+            return self.execution.feed(at, part);
+        }
+        let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
+        let batch = filter_record_batch(&part.batch, &in_time)?;
+        source.progress.used += batch.num_rows() as u64;
+        self.execution.feed(at, Tagged { customer: part.customer, batch })?;
+        for (row, time) in times.iter().enumerate().filter(|(_, time)| **time < mark) {
+            let row = part.batch.slice(row, 1);
+            let ticket = ticket(at, source.doubtful.len());
+            source.doubtful.push(Doubtful { row: row.clone(), behind: mark.saturating_sub(*time) });
+            self.execution.feed_doubtful(at, Tagged { customer: part.customer, batch: row }, ticket)?;
+        }
+        Ok(())
+    }
+
+    /// Counts the epoch's rows behind the mark as late or used; `late` are the tickets of the late ones.
+    fn settle_doubtful(&mut self, late: Vec<u64>) -> Result<()> {
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            for (number, Doubtful { row, behind }) in source.doubtful.drain(..).enumerate() {
+                // few rows are, and none mostly: tickets come in ascending order
+                if late.binary_search(&ticket(at, number)).is_err() {
                     source.progress.used += 1;
                     continue;
                 }
                 source.progress.late += 1;
-                source.progress.late_by_us = source.progress.late_by_us.max(mark.saturating_sub(*time));
+                source.progress.late_by_us = source.progress.late_by_us.max(behind);
                 if let Some(sink) = &mut source.run.late_to {
-                    sink.write(&one.batch)?;
+                    sink.write(&row)?;
                 }
             }
         }
-        source.tracker.observed(input, part.customer, most, now);
         Ok(())
     }
 
@@ -401,13 +437,16 @@ impl Driver {
             source.marks = source.tracker.marks(now);
         }
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
-        self.progress.late_inside += self.graph.close_epoch(&marks)?;
+        let started = Instant::now();
+        let Closing { late_inside, mut late, rows } = self.execution.close_epoch(&marks)?;
+        self.progress.late_inside += late_inside;
         self.progress.epochs += 1;
+        late.sort_unstable();
+        self.settle_doubtful(late)?;
         if marks.iter().any(|marks| !marks.silent.is_empty()) {
-            self.closed_ahead = self.graph.closed_ahead();
+            self.closed_ahead = self.execution.closed_ahead()?;
         }
-        for (outlet, progress) in self.outlets.iter_mut().zip(&mut self.progress.sinks) {
-            let batches = outlet.rows.take();
+        for ((outlet, progress), batches) in self.outlets.iter_mut().zip(&mut self.progress.sinks).zip(rows) {
             for batch in &batches {
                 outlet.sink.write(batch)?;
                 progress.rows += batch.num_rows() as u64;
@@ -416,28 +455,28 @@ impl Driver {
                 outlet.sink.flush()?;
             }
         }
-        if let Some(began) = self.epoch_began.take() {
-            self.progress.epoch_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        if let Some(length) = self.epoch.end(started.elapsed()) {
+            self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         }
-        self.publish();
-        Ok(())
+        self.publish()
     }
 
-    fn look_at_operators(&mut self) {
+    fn look_at_operators(&mut self) -> Result<()> {
         self.looked_at = Some(Instant::now());
-        self.progress.operators = self.graph.progress();
+        self.progress.operators = self.execution.progress()?;
         for source in &mut self.sources {
             source.progress.idle_inputs = source.tracker.idle_inputs();
             source.progress.silent_customers = source.tracker.silent_customers();
         }
         self.progress.state_rows = self.progress.operators.iter().map(|operator| operator.state_rows).sum();
         self.progress.state_bytes = self.progress.operators.iter().map(|operator| operator.state_bytes).sum();
+        Ok(())
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self) -> Result<()> {
         // this walks all stores: now and then is enough
         if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
-            self.look_at_operators();
+            self.look_at_operators()?;
         }
         for (progress, source) in self.progress.sources.iter_mut().zip(&mut self.sources) {
             source.progress.bytes = source.run.reader.bytes_read();
@@ -446,7 +485,13 @@ impl Driver {
             progress.clone_from(&source.progress);
         }
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
+        Ok(())
     }
+}
+
+/// Names a row behind the mark within its epoch.
+fn ticket(source: usize, number: usize) -> u64 {
+    ((source as u64) << 48) | number as u64
 }
 
 /// The event times of a batch in microseconds, if the source has them.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use twox_hash::XxHash64;
 
-use crate::{Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Snapshot, StateSize, Tagged};
+use crate::cluster::{Parcel, Router};
+use crate::{Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Route, Snapshot, StateSize, Tagged};
 
 /// A node of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeId(usize);
+pub struct NodeId(pub(crate) usize);
 
 struct Node {
     operator: Box<dyn Operator>,
@@ -40,8 +41,9 @@ impl Work {
     }
 }
 
+/// Who stands before an operator.
 #[derive(Debug, Clone, Copy)]
-enum From {
+pub(crate) enum From {
     Node(usize),
     Source(usize),
 }
@@ -66,9 +68,69 @@ pub struct Graph {
     nodes: Vec<Node>,
     /// By source: the nodes that read it.
     readers: Vec<Vec<(usize, usize)>>,
+    /// Where there are many workers: which of them rows go to.
+    router: Option<Router>,
 }
 
 impl Graph {
+    /// Makes this graph one worker's: rows that operators elsewhere must see leave as parcels.
+    pub(crate) fn route_by(&mut self, router: Router) {
+        let holds_keyless = router.holds_keyless();
+        self.nodes.iter_mut().for_each(|node| node.operator.assigned(holds_keyless));
+        self.router = Some(router);
+    }
+
+    /// Rows that have left for other workers since the last call.
+    pub(crate) fn take_parcels(&mut self) -> Vec<Parcel> {
+        self.router.as_mut().map(Router::take).unwrap_or_default()
+    }
+
+    /// Rows from another worker.
+    pub(crate) fn deliver(&mut self, node: usize, port: usize, rows: Tagged) -> Result<u64> {
+        self.push_rows(node, port, rows)
+    }
+
+    /// How many sources there are.
+    pub(crate) fn sources(&self) -> usize {
+        self.readers.len()
+    }
+
+    /// An operator in words.
+    pub(crate) fn describe_node(&self, node: usize) -> String {
+        self.nodes.get(node).map(|node| node.operator.describe()).unwrap_or_default()
+    }
+
+    /// How many operators there are.
+    pub(crate) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Input ports of a node that rows of other workers come to.
+    pub(crate) fn routed_ports(&self, node: usize) -> Vec<usize> {
+        let ports = self.nodes.get(node).map_or(0, |node| node.inputs.len());
+        (0..ports).filter(|port| matches!(self.nodes[node].operator.route(*port), Route::By(_))).collect()
+    }
+
+    /// The routed ports behind a node, or behind a source.
+    pub(crate) fn routed_behind(&self, from: From) -> Vec<(usize, usize)> {
+        let behind = match from {
+            From::Node(node) => self.nodes.get(node).map(|node| &node.behind),
+            From::Source(source) => self.readers.get(source),
+        };
+        let all = behind.into_iter().flatten().copied();
+        all.filter(|(node, port)| matches!(self.nodes[*node].operator.route(*port), Route::By(_))).collect()
+    }
+
+    /// The mark that a node has promised.
+    pub(crate) fn marks(&self, node: usize) -> Marks {
+        self.nodes.get(node).map_or_else(Marks::start, |node| node.marks.clone())
+    }
+
+    /// The operator of a node.
+    pub(crate) fn operator(&self, node: NodeId) -> Option<&dyn Operator> {
+        self.nodes.get(node.0).map(|node| node.operator.as_ref())
+    }
+
     /// Announces a source; returns its number.
     pub fn add_source(&mut self) -> usize {
         self.readers.push(Vec::new());
@@ -108,9 +170,21 @@ impl Graph {
         let mut late = 0;
         for at in 0..self.readers.get(source).map_or(0, Vec::len) {
             let (node, port) = self.readers[source][at];
-            late += self.push_rows(node, port, rows.clone())?;
+            late += self.send(node, port, rows.clone())?;
         }
         Ok(late)
+    }
+
+    /// To the operator of this worker, or in parts to those of others.
+    fn send(&mut self, node: usize, port: usize, rows: Tagged) -> Result<u64> {
+        let Some(router) = &mut self.router else { return self.push_rows(node, port, rows) };
+        match self.nodes.get(node).map(|node| node.operator.route(port)) {
+            Some(Route::By(keys)) => match router.split(node, port, &keys, rows)? {
+                Some(own) => self.push_rows(node, port, own),
+                None => Ok(0),
+            },
+            _ => self.push_rows(node, port, rows),
+        }
     }
 
     fn push_rows(&mut self, node: usize, port: usize, rows: Tagged) -> Result<u64> {
@@ -132,7 +206,7 @@ impl Graph {
             for at in 0..behind {
                 let (next, port) = self.nodes[node].behind[at];
                 // the last one takes the rows themselves
-                late += self.push_rows(next, port, rows.clone())?;
+                late += self.send(next, port, rows.clone())?;
             }
         }
         Ok(late)
@@ -146,21 +220,31 @@ impl Graph {
     pub fn close_epoch(&mut self, sources: &[Marks]) -> Result<u64> {
         let mut late = 0;
         for node in 0..self.nodes.len() {
-            let inputs: Vec<Marks> = self.nodes[node]
-                .inputs
-                .iter()
-                .map(|from| match from {
-                    From::Node(before) => self.nodes[*before].marks.clone(),
-                    From::Source(source) => sources.get(*source).cloned().unwrap_or_else(Marks::start),
-                })
-                .collect();
-            let mut out = Output::default();
-            let started = Instant::now();
-            self.nodes[node].marks = self.nodes[node].operator.on_epoch_close(&inputs, &mut out)?;
-            self.nodes[node].work.note(started, &out);
-            late += out.late + self.pass_on(node, out.rows)?;
+            let inputs = self.inputs(node, sources);
+            late += self.close_node(node, &inputs)?;
         }
         Ok(late)
+    }
+
+    /// The marks in force at a node's input ports, as far as this graph knows.
+    pub(crate) fn inputs(&self, node: usize, sources: &[Marks]) -> Vec<Marks> {
+        let of = |from: &From| match from {
+            From::Node(before) => self.nodes[*before].marks.clone(),
+            From::Source(source) => sources.get(*source).cloned().unwrap_or_else(Marks::start),
+        };
+        self.nodes.get(node).map_or_else(Vec::new, |node| node.inputs.iter().map(of).collect())
+    }
+
+    /// Ends an epoch at one node; those before it have ended theirs.
+    pub(crate) fn close_node(&mut self, node: usize, inputs: &[Marks]) -> Result<u64> {
+        let Some(target) = self.nodes.get_mut(node) else {
+            return Err(Error::internal(format!("the dataflow has no node {node}")));
+        };
+        let mut out = Output::default();
+        let started = Instant::now();
+        target.marks = target.operator.on_epoch_close(inputs, &mut out)?;
+        target.work.note(started, &out);
+        Ok(out.late + self.pass_on(node, out.rows)?)
     }
 
     /// Up to where windows were closed ahead of the watermark, by customer.
@@ -205,7 +289,7 @@ impl Graph {
 
     /// A name for each operator that follows from what it does and from all that stands before it, so that a changed
     /// query finds the state of what did not change. Equal operators are counted.
-    fn keys(&self) -> Vec<String> {
+    pub(crate) fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = Vec::with_capacity(self.nodes.len());
         let mut seen: BTreeMap<u64, u32> = BTreeMap::new();
         for node in &self.nodes {

@@ -4,8 +4,10 @@
 //! single-threaded driver. No SQL, no connector, no model: planning hands in finished operators.
 
 pub mod checkpoint;
+pub mod cluster;
 mod customers;
 mod driver;
+mod execution;
 mod graph;
 mod marks;
 mod operator;
@@ -17,9 +19,10 @@ mod tracker;
 
 pub use customers::{Customer, Customers};
 pub use driver::{Driver, Outlet, SourceRun, StopSignal};
+pub use execution::{Alone, Closing, Execution, Saved};
 pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;
-pub use operator::{Give, Operator, Output, StateSize, Tagged};
+pub use operator::{Give, Operator, Output, Route, StateSize, Tagged};
 pub use progress::{OperatorProgress, Progress, SinkProgress, SourceProgress};
 pub use snapshot::{Memo, Piece, Place, Snapshot};
 pub use tracker::{CustomerBy, SavedTracker, TimeSettings, Tracker};

@@ -1,6 +1,9 @@
 //! The operator promise: runtime-neutral, synchronous, driven by whoever holds it.
 
-use datafusion::arrow::array::RecordBatch;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result};
 
 use crate::{Customer, Marks, Memo, Piece, Snapshot};
@@ -41,6 +44,15 @@ pub struct StateSize {
     pub bytes: usize,
 }
 
+/// Which worker an operator's rows must come to, where there are many.
+#[derive(Debug, Clone)]
+pub enum Route {
+    /// Whichever has them: the operator looks at each row alone.
+    Here,
+    /// The one that holds the slot of these values; without any, one worker gets all rows.
+    By(Vec<Arc<dyn PhysicalExpr>>),
+}
+
 /// Takes the pieces of a snapshot one by one, so that they need not be held together.
 pub type Give<'a> = &'a mut dyn FnMut(Piece) -> Result<()>;
 
@@ -59,6 +71,29 @@ pub trait Operator: Send {
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
         let _ = out;
         Ok(combined(inputs))
+    }
+
+    /// Where the rows of an input port must come together. All in one place is always right.
+    fn route(&self, port: usize) -> Route {
+        let _ = port;
+        Route::By(Vec::new())
+    }
+
+    /// The values by which rows of a snapshot's piece were routed: of the same number and types as [`Operator::route`]
+    /// gives. The key columns `k` of grouped state, unless the operator says otherwise.
+    ///
+    /// # Errors
+    /// When they can't be computed.
+    fn saved_keys(&self, port: usize, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        let _ = port;
+        let schema = rows.schema();
+        let keys = schema.fields().iter().zip(rows.columns()).filter(|(field, _)| field.name() == "k");
+        Ok(keys.map(|(_, column)| ArrayRef::clone(column)).collect())
+    }
+
+    /// Said once, before the first rows, where there are many workers: whether rows without keys come to this one.
+    fn assigned(&mut self, holds_keyless: bool) {
+        let _ = holds_keyless;
     }
 
     /// Up to where windows were closed ahead of the watermark, since their customer fell silent: rows before it may be

@@ -91,6 +91,23 @@ pub struct SinkProgress {
     pub rows: u64,
 }
 
+impl OperatorProgress {
+    /// Adds what the same operator of another worker has done.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.rows_in += other.rows_in;
+        self.rows_out += other.rows_out;
+        self.late += other.late;
+        self.busy_us += other.busy_us;
+        self.state_rows += other.state_rows;
+        self.state_bytes += other.state_bytes;
+        // the one that has promised least
+        self.watermark = match (self.watermark, other.watermark) {
+            (Some(own), Some(other)) => Some(own.min(other)),
+            (own, other) => own.or(other),
+        };
+    }
+}
+
 impl Progress {
     /// Bytes to read over all sources; none if some source does not know.
     pub fn bytes_total(&self) -> Option<u64> {

@@ -31,6 +31,8 @@ pub struct Piece {
     pub rows: Option<RecordBatch>,
     /// Which rows are still of use; none: all.
     pub alive: Option<BooleanBuffer>,
+    /// On the way back: the checkpoints still hold its rows under this number, so that they need not be given again.
+    pub kept: bool,
 }
 
 impl Piece {

@@ -90,6 +90,11 @@ pub struct Output {
     #[arg(long, value_name = "N")]
     decode_threads: Option<usize>,
 
+    /// Threads that carry out the operators of a stream, each for its share of the keys; a checkpoint resumes with any
+    /// number of them
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=128))]
+    workers: u8,
+
     /// The folder of models that predict() finds beside the shipped one
     #[arg(long, value_name = "FOLDER", default_value = "models")]
     registry: PathBuf,
@@ -103,7 +108,9 @@ impl Output {
     /// A context as the arguments want it.
     pub fn context(&self) -> Context {
         let threads = self.decode_threads.unwrap_or_else(|| cores().saturating_sub(1).clamp(1, 8));
-        let context = fyke::context_with(|builder| builder.decode_threads(threads).partitions(cores()));
+        let context = fyke::context_with(|builder| {
+            builder.decode_threads(threads).partitions(cores()).workers(usize::from(self.workers))
+        });
         register(&context, &Models::with_registry(&self.registry));
         context
     }

@@ -12,7 +12,7 @@ mod rules;
 mod share;
 
 pub use build::SourceFrom;
-pub use build::{StreamJob, plan_stream};
+pub use build::{StreamJob, StreamSource, plan_stream};
 
 use datafusion::logical_expr::LogicalPlan;
 

@@ -136,7 +136,12 @@ pub fn context(inputs: Vec<Vec<RecordBatch>>, lateness: i64, customer: Option<&s
 
 /// The same over any rehearsed source.
 pub fn context_of(source: Rehearsed, lateness: i64, customer: Option<&str>) -> Context {
-    let context = Context::builder().build();
+    context_with(source, lateness, customer, 1)
+}
+
+/// The same with so many workers.
+pub fn context_with(source: Rehearsed, lateness: i64, customer: Option<&str>, workers: usize) -> Context {
+    let context = Context::builder().short_epochs(true).workers(workers).build();
     let time = TimeSettings {
         event_time: Some("time".to_owned()),
         lateness,

@@ -167,7 +167,7 @@ pub(super) fn restored(state: &PieceState, rows: RecordBatch) -> Result<Piece> {
         })?),
         None => None,
     };
-    Ok(Piece { number: state.number, place: state.place, rows: Some(rows), alive })
+    Ok(Piece { number: state.number, place: state.place, rows: Some(rows), alive, kept: true })
 }
 
 fn to_hexadecimal(bits: &BooleanBuffer) -> String {
@@ -202,6 +202,7 @@ mod tests {
             place: Place { customer: Customer::ALL, port, start: 0, end: 1 },
             rows: Some(rows),
             alive: None,
+            kept: true,
         }
     }
 

@@ -7,7 +7,8 @@ use fyke_types::{Error, Result, Sink};
 
 use super::Driver;
 use crate::checkpoint::{Manifest, OperatorState, SinkState, SourceState};
-use crate::{Marks, NodeId, NodeState, Snapshot};
+use crate::cluster::operator_of;
+use crate::{Marks, NodeId, NodeState};
 
 impl Driver {
     /// Goes on from the last checkpoint, if there is one with something in it. True: the run is complete already.
@@ -34,16 +35,16 @@ impl Driver {
         let took = || u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         if manifest.complete {
             self.progress.resumed = Some((resumed_from, took()));
-            self.publish();
+            self.publish()?;
             return Ok(true);
         }
         self.resume_operators(&manifest)?;
         // operators learn the marks in force; nothing closes by them that had not closed before
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
-        self.graph.close_epoch(&marks)?;
-        self.closed_ahead = self.graph.closed_ahead();
+        self.execution.close_epoch(&marks)?;
+        self.closed_ahead = self.execution.closed_ahead()?;
         self.progress.resumed = Some((resumed_from, took()));
-        self.publish();
+        self.publish()?;
         Ok(false)
     }
 
@@ -85,17 +86,19 @@ impl Driver {
     }
 
     fn resume_operators(&mut self, manifest: &Manifest) -> Result<()> {
+        let pattern = self.execution.pattern();
+        // a worker's part of an operator's state has a name of its own
+        let of = |state: &OperatorState| operator_of(&state.key).to_owned();
         let fits: Vec<(&OperatorState, Option<NodeId>)> =
-            manifest.operators.iter().map(|state| (state, self.graph.find(&state.key))).collect();
-        let mut own: BTreeMap<String, String> = self
-            .graph
+            manifest.operators.iter().map(|state| (state, pattern.find(&of(state)))).collect();
+        let mut own: BTreeMap<String, String> = pattern
             .snapshot(&mut |_, _| Ok(()))?
             .into_iter()
             .map(|NodeState { key, describe, .. }| (key, describe))
             .collect();
         let mut differences = Vec::new();
         for (state, node) in &fits {
-            own.remove(&state.key);
+            own.remove(&of(state));
             if node.is_none() {
                 differences.push(format!("\n  - in the checkpoint: {}", state.describe));
             }
@@ -107,13 +110,13 @@ impl Driver {
                 .hint("resume with the former text; or resume what fits and let the rest start empty (--changed-query); or start over in another folder"));
         }
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        let mut snapshots: Vec<(NodeId, Snapshot)> = Vec::with_capacity(fits.len());
+        let mut saved = Vec::with_capacity(fits.len());
         for (state, node) in fits {
             if let Some(node) = node {
-                snapshots.push((node, keeper.state(state)?));
+                saved.push((state.key.clone(), node, keeper.state(state)?));
             }
         }
-        snapshots.into_iter().try_for_each(|(node, snapshot)| self.graph.restore(node, snapshot))
+        self.execution.restore(saved)
     }
 
     pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
@@ -155,8 +158,8 @@ impl Driver {
             ..Manifest::default()
         };
         if let Some(keeper) = &mut self.keeper {
-            let graph = &mut self.graph;
-            keeper.write(draft, |give| if complete { Ok(Vec::new()) } else { graph.snapshot(give) })?;
+            let execution = &mut self.execution;
+            keeper.write(draft, |give| if complete { Ok(Vec::new()) } else { execution.snapshot(give) })?;
         }
         for ((_, _, sink), state) in self.sinks().zip(&sinks) {
             if let Some(prepared) = &state.prepared {

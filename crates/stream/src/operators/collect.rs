@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::Result;
 
-use crate::{Operator, Output, Tagged};
+use crate::{Operator, Output, Route, Tagged};
 
 /// Rows on their way to a sink.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +35,10 @@ impl Operator for Collect {
     fn on_batch(&mut self, _: usize, rows: Tagged, _: &mut Output) -> Result<()> {
         self.rows.0.lock().unwrap_or_else(PoisonError::into_inner).push(rows.batch);
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::Here
     }
 
     fn describe(&self) -> String {

@@ -7,7 +7,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use fyke_types::Result;
 
 use super::{Slot, plan};
-use crate::{Operator, Output, Tagged};
+use crate::{Operator, Output, Route, Tagged};
 
 /// Runs `plan` over each batch.
 pub struct EachBatch {
@@ -30,6 +30,10 @@ impl Operator for EachBatch {
         let batches = plan::run_anew(&self.plan, &self.context)?;
         batches.into_iter().for_each(|batch| out.give(rows.customer, batch));
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::Here
     }
 
     fn describe(&self) -> String {

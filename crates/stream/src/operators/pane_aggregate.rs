@@ -10,7 +10,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{Parts, PieceNumbers, Store, evaluate_time, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 struct Panes {
     /// By the pane's start.
@@ -100,6 +100,10 @@ impl Operator for PaneAggregate {
             parts.update(self.grouping.shape(), &set, keys, arguments, filters, &mut self.scratch)?;
         }
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::By(self.grouping.keys.clone())
     }
 
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {

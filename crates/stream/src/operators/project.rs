@@ -9,7 +9,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::Result;
 
 use crate::state::{evaluate, evaluate_filter};
-use crate::{Operator, Output, Tagged};
+use crate::{Operator, Output, Route, Tagged};
 
 /// New columns from old ones. Renaming is a projection too.
 pub struct Project {
@@ -42,6 +42,10 @@ impl Operator for Project {
         Ok(())
     }
 
+    fn route(&self, _: usize) -> Route {
+        Route::Here
+    }
+
     fn describe(&self) -> String {
         let names: Vec<_> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         format!("Project [{}]", names.join(", "))
@@ -65,6 +69,10 @@ impl Operator for Filter {
         let keep = evaluate_filter(&self.predicate, &rows.batch)?;
         out.give(rows.customer, filter_record_batch(&rows.batch, &keep)?);
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::Here
     }
 
     fn describe(&self) -> String {

@@ -19,7 +19,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate_time, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Snapshot, StateSize, Tagged, engine_error};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged, engine_error};
 
 mod keys;
 mod saved;
@@ -399,6 +399,10 @@ impl Operator for SessionAggregate {
             sessions.keys.release(key);
         }
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::By(self.grouping.keys.clone())
     }
 
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {

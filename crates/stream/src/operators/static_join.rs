@@ -7,7 +7,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use fyke_types::Result;
 
 use super::{Slot, plan};
-use crate::{Operator, Output, Tagged};
+use crate::{Operator, Output, Route, Tagged};
 
 /// The plan joins the static table (its build side, which DataFusion loads once and keeps) with the slot.
 pub struct StaticJoin {
@@ -31,6 +31,10 @@ impl Operator for StaticJoin {
         let batches = plan::run(&self.plan, &self.context)?;
         batches.into_iter().for_each(|batch| out.give(rows.customer, batch));
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::Here
     }
 
     fn describe(&self) -> String {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::{cast, take_record_batch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::TaskContext;
@@ -15,7 +15,7 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 use super::{Slot, plan};
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Piece, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Piece, Place, Route, Snapshot, StateSize, Tagged};
 
 /// An input of a [`Step`].
 pub struct StepPort {
@@ -129,6 +129,19 @@ impl Operator for Step {
         Ok(())
     }
 
+    fn route(&self, port: usize) -> Route {
+        // rows of one window meet, on any worker
+        let window = self.ports.get(port).and_then(|port| port.window.clone());
+        Route::By(window.filter(|_| self.has_window()).into_iter().collect())
+    }
+
+    fn saved_keys(&self, port: usize, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        match self.route(port) {
+            Route::By(keys) => keys.iter().map(|key| evaluate(key, rows)).collect(),
+            Route::Here => Ok(Vec::new()),
+        }
+    }
+
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
         let marks = combined(inputs);
         let customers: Vec<Customer> = self.waiting.keys().copied().collect();
@@ -169,7 +182,7 @@ impl Operator for Step {
                     for waiting in batches {
                         let rows = (!waiting.given).then(|| waiting.rows.clone());
                         waiting.given = true;
-                        give(Piece { number: waiting.number, place, rows, alive: None })?;
+                        give(Piece { number: waiting.number, place, rows, alive: None, kept: false })?;
                     }
                 }
             }
@@ -187,7 +200,7 @@ impl Operator for Step {
             let Some(batches) = by_port.get_mut(port as usize) else {
                 return Err(Error::data(format!("{} has no input {port}", self.describe())));
             };
-            batches.push(Waiting { number: piece.number, rows: piece.content()?.clone(), given: true });
+            batches.push(Waiting { number: piece.number, rows: piece.content()?.clone(), given: piece.kept });
         }
         Ok(())
     }

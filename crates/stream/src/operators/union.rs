@@ -7,7 +7,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::SchemaRef;
 use fyke_types::Result;
 
-use crate::{Operator, Output, Tagged};
+use crate::{Operator, Output, Route, Tagged};
 
 /// `UNION ALL`: the columns take their names from `schema`.
 pub struct Union {
@@ -32,6 +32,10 @@ impl Operator for Union {
             .collect::<Result<Vec<_>>>()?;
         out.give(rows.customer, RecordBatch::try_new(Arc::clone(&self.schema), columns)?);
         Ok(())
+    }
+
+    fn route(&self, _: usize) -> Route {
+        Route::Here
     }
 
     fn describe(&self) -> String {

@@ -13,7 +13,7 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{Parts, PieceNumbers, RowSet, Store, evaluate, evaluate_time, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Snapshot, StateSize, Tagged};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 /// How a row finds its window.
 #[derive(Debug, Clone)]
@@ -59,6 +59,8 @@ pub struct WindowAggregate {
     numbers: PieceNumbers,
     /// Without keys and window there is one row at the end, even of nothing.
     emitted: bool,
+    /// Whether that row is this worker's.
+    holds_keyless: bool,
 }
 
 impl WindowAggregate {
@@ -72,6 +74,7 @@ impl WindowAggregate {
             scratch: Vec::new(),
             numbers: PieceNumbers::default(),
             emitted: false,
+            holds_keyless: true,
         }
     }
 
@@ -162,6 +165,14 @@ impl Operator for WindowAggregate {
         Ok(())
     }
 
+    fn route(&self, _: usize) -> Route {
+        Route::By(self.grouping.keys.clone())
+    }
+
+    fn assigned(&mut self, holds_keyless: bool) {
+        self.holds_keyless = holds_keyless;
+    }
+
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
         let marks = combined(inputs);
         let customers: Vec<Customer> = self.open.keys().copied().collect();
@@ -179,7 +190,7 @@ impl Operator for WindowAggregate {
                 }
             }
         }
-        if whole && marks.all == WATERMARK_END && !self.emitted && self.grouping.keys.is_empty() {
+        if whole && marks.all == WATERMARK_END && !self.emitted && self.grouping.keys.is_empty() && self.holds_keyless {
             self.emit_of_nothing(out)?;
             self.emitted = true;
         }

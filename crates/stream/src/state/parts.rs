@@ -140,7 +140,7 @@ impl Parts {
         for part in &mut self.sealed {
             let rows = if part.given { None } else { Some(part.sealed.to_batch()?) };
             part.given = true;
-            give(Piece { number: part.number, place, rows, alive: None })?;
+            give(Piece { number: part.number, place, rows, alive: None, kept: false })?;
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Parts {
     /// `Data` where its columns are not those of such a part.
     pub fn take_back(&mut self, piece: &Piece) -> Result<()> {
         let sealed = Sealed::from_batch(piece.content()?)?;
-        self.sealed.push(Part { number: piece.number, sealed, given: true });
+        self.sealed.push(Part { number: piece.number, sealed, given: piece.kept });
         Ok(())
     }
 

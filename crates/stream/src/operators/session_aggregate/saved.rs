@@ -75,10 +75,16 @@ impl Sessions {
             let place = place_of(customer, parts, gap);
             let Some(batch) = self.sealed.get(&number) else { continue };
             if let Some(alive) = batch.given.alive(parts.iter().map(|(part, _)| part.row)) {
-                give(Piece { number, place, rows: None, alive: Some(alive) })?;
+                give(Piece { number, place, rows: None, alive: Some(alive), kept: false })?;
                 continue;
             }
-            give(Piece { number, place, rows: Some(self.rows_of(number, parts, converter)?), alive: None })?;
+            give(Piece {
+                number,
+                place,
+                rows: Some(self.rows_of(number, parts, converter)?),
+                alive: None,
+                kept: false,
+            })?;
             if let Some(batch) = self.sealed.get_mut(&number) {
                 // rows come in their order: if the last one is in its place, all are there
                 let all = parts.last().is_some_and(|(part, _)| part.row + 1 == parts.len());
@@ -128,7 +134,7 @@ impl Sessions {
         keys.iter().for_each(|key| self.keys.release(*key));
         self.parts += open_parts;
         if open_parts > 0 {
-            let given = Given::All(first.len());
+            let given = if piece.kept { Given::All(first.len()) } else { Given::Nothing };
             self.sealed.insert(piece.number, SealedBatch { states, open_parts, given });
         }
     }

@@ -1,0 +1,86 @@
+//! What workers and their coordinator say to each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use fyke_types::{Error, Micros, Result};
+
+use crate::{Customer, Marks, NodeId, OperatorProgress, Piece, Snapshot, Tagged};
+
+/// What follows for the counters if an operator finds rows late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Origin {
+    /// Rows of a source that are not behind the mark: they count as used.
+    InTime,
+    /// A row of a source that is: the coordinator wants to know, under this ticket.
+    Doubtful(u64),
+    /// Rows that an operator gave when the epoch closed.
+    Inside,
+}
+
+/// To a worker.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Rows of a source, from the coordinator.
+    Rows { source: usize, rows: Tagged, origin: Origin },
+    /// Rows for an operator, from another worker.
+    Parcel { node: usize, port: usize, rows: Tagged, origin: Origin },
+    /// Another worker has no more rows for this port in this epoch; its marks there.
+    Through { node: usize, port: usize, marks: Marks },
+    /// The epoch ends with these marks, by source.
+    Close(Arc<[Marks]>),
+    /// Asks up to where windows were closed ahead.
+    Ahead,
+    /// Asks for all that the operators remember.
+    Snapshot,
+    /// Gives an operator its state back.
+    Restore { node: NodeId, snapshot: Snapshot },
+    /// Asks what the operators have done.
+    Progress,
+    /// Ends the worker.
+    Stop,
+}
+
+/// To the coordinator.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The epoch is closed.
+    Closed { late: Vec<u64>, late_inside: u64, rows: Vec<Vec<RecordBatch>> },
+    /// To [`Order::Ahead`].
+    Ahead(BTreeMap<Customer, Micros>),
+    /// A piece of what the operator of this number remembers.
+    Piece { node: usize, piece: Piece },
+    /// The end of the pieces: by operator's number what is no rows.
+    Memos(Vec<(usize, crate::Memo)>),
+    /// To [`Order::Restore`].
+    Restored,
+    /// To [`Order::Progress`].
+    Progress(Vec<OperatorProgress>),
+    /// The worker has failed, or is gone.
+    Failed(Error),
+}
+
+/// Brings orders to a worker, wherever it is.
+pub(crate) trait Post: Send {
+    /// Hands over; never waits.
+    fn post(&self, order: Order) -> Result<()>;
+}
+
+/// Brings answers to the coordinator, wherever it is.
+pub(crate) trait Reply: Send {
+    /// Hands over; never waits.
+    fn reply(&self, worker: usize, answer: Answer) -> Result<()>;
+}
+
+impl Post for std::sync::mpsc::Sender<Order> {
+    fn post(&self, order: Order) -> Result<()> {
+        self.send(order).map_err(|_| Error::unavailable("a worker of this process has ended"))
+    }
+}
+
+impl Reply for std::sync::mpsc::Sender<(usize, Answer)> {
+    fn reply(&self, worker: usize, answer: Answer) -> Result<()> {
+        self.send((worker, answer)).map_err(|_| Error::unavailable("the coordinator has ended"))
+    }
+}

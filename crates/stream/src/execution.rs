@@ -1,0 +1,133 @@
+//! Who carries a graph out: one thread, or many workers. The driver sees this alone.
+
+use std::collections::BTreeMap;
+
+use datafusion::arrow::array::RecordBatch;
+use fyke_types::{Micros, Result};
+
+use crate::cluster::restored_for;
+use crate::operators::Collected;
+use crate::{Customer, GiveOf, Graph, Marks, NodeId, NodeState, OperatorProgress, Snapshot, Tagged};
+
+/// What the end of an epoch gave.
+#[derive(Debug, Default)]
+pub struct Closing {
+    /// Rows that came out of an operator too late for the next one.
+    pub late_inside: u64,
+    /// Of the rows given to [`Execution::feed_doubtful`] since the last epoch: the tickets of those that were late.
+    pub late: Vec<u64>,
+    /// Results, by outlet.
+    pub rows: Vec<Vec<RecordBatch>>,
+}
+
+/// State of an operator on its way back: under which name it was saved, whose it is, and what.
+pub type Saved = (String, NodeId, Snapshot);
+
+/// A graph at work. All calls come from one thread, in order.
+pub trait Execution: Send {
+    /// Takes rows of a source that are in time.
+    ///
+    /// # Errors
+    /// The operators'.
+    fn feed(&mut self, source: usize, rows: Tagged) -> Result<()>;
+
+    /// Takes a row that may be late; the end of the epoch says whether it was, under its ticket.
+    ///
+    /// # Errors
+    /// The operators'.
+    fn feed_doubtful(&mut self, source: usize, row: Tagged, ticket: u64) -> Result<()>;
+
+    /// Ends an epoch: the marks in force, by source.
+    ///
+    /// # Errors
+    /// The operators', and where a worker is lost.
+    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing>;
+
+    /// Up to where windows were closed ahead of the watermark, by customer.
+    ///
+    /// # Errors
+    /// Where a worker is lost.
+    fn closed_ahead(&mut self) -> Result<BTreeMap<Customer, Micros>>;
+
+    /// Gives what each stateful operator remembers, piece by piece under a name of its own.
+    ///
+    /// # Errors
+    /// The operators', and what `give` fails with.
+    fn snapshot(&mut self, give: GiveOf<'_>) -> Result<Vec<NodeState>>;
+
+    /// The graph of one worker: what there is to remember, and where.
+    fn pattern(&mut self) -> &mut Graph;
+
+    /// Gives the operators their state back, whoever had it before; ahead of the first rows.
+    ///
+    /// # Errors
+    /// `Data` where the state is not of an operator's shape.
+    fn restore(&mut self, saved: Vec<Saved>) -> Result<()>;
+
+    /// What each operator has done, and what it remembers.
+    ///
+    /// # Errors
+    /// Where a worker is lost.
+    fn progress(&mut self) -> Result<Vec<OperatorProgress>>;
+
+    /// How many epochs' worth of rows are well given at once, as a multiple of one block.
+    fn workers(&self) -> usize {
+        1
+    }
+}
+
+/// A graph in the caller's thread: the reference.
+pub struct Alone {
+    graph: Graph,
+    outlets: Vec<Collected>,
+    late: Vec<u64>,
+}
+
+impl Alone {
+    /// `outlets` are what the graph collects its results in.
+    pub fn new(graph: Graph, outlets: Vec<Collected>) -> Self {
+        Self { graph, outlets, late: Vec::new() }
+    }
+}
+
+impl Execution for Alone {
+    fn feed(&mut self, source: usize, rows: Tagged) -> Result<()> {
+        self.graph.feed(source, &rows).map(|_| ())
+    }
+
+    fn feed_doubtful(&mut self, source: usize, row: Tagged, ticket: u64) -> Result<()> {
+        if self.graph.feed(source, &row)? > 0 {
+            self.late.push(ticket);
+        }
+        Ok(())
+    }
+
+    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing> {
+        let late_inside = self.graph.close_epoch(marks)?;
+        let rows = self.outlets.iter().map(Collected::take).collect();
+        Ok(Closing { late_inside, late: std::mem::take(&mut self.late), rows })
+    }
+
+    fn closed_ahead(&mut self) -> Result<BTreeMap<Customer, Micros>> {
+        Ok(self.graph.closed_ahead())
+    }
+
+    fn snapshot(&mut self, give: GiveOf<'_>) -> Result<Vec<NodeState>> {
+        self.graph.snapshot(give)
+    }
+
+    fn pattern(&mut self) -> &mut Graph {
+        &mut self.graph
+    }
+
+    fn restore(&mut self, saved: Vec<Saved>) -> Result<()> {
+        for (node, snapshot) in restored_for(&self.graph, saved, None)? {
+            self.graph.restore(node, snapshot)?;
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self) -> Result<Vec<OperatorProgress>> {
+        Ok(self.graph.progress())
+    }
+}
