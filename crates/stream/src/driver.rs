@@ -113,6 +113,19 @@ pub struct Driver {
     keeper: Option<Keeper>,
     /// What a changed query has no use for may be dropped.
     may_change: bool,
+    /// Makes the driver that goes on from the last checkpoint, when a process was lost or has come.
+    again: Option<Again>,
+}
+
+/// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
+pub type Again = Box<dyn FnMut(Vec<Outlet>) -> Result<Driver> + Send>;
+
+/// Why a run has stopped going on.
+enum Stopped {
+    /// It has come to its end.
+    Ended(Progress),
+    /// Another driver shall go on from the last checkpoint.
+    Anew,
 }
 
 impl std::fmt::Debug for Driver {
@@ -166,6 +179,7 @@ impl Driver {
             stop: StopSignal::default(),
             keeper: None,
             may_change: false,
+            again: None,
         }
     }
 
@@ -174,6 +188,12 @@ impl Driver {
     #[must_use]
     pub fn with_checkpoints(self, keeper: Keeper, may_change: bool) -> Self {
         Self { keeper: Some(keeper), may_change, ..self }
+    }
+
+    /// The same in a cluster: when a process is lost, or one has come, `again` makes the driver that goes on.
+    #[must_use]
+    pub fn with_others(self, again: Again) -> Self {
+        Self { again: Some(again), ..self }
     }
 
     /// The same with epochs as short as can be, one for each block of rows, whatever they cost: for tests.
@@ -208,14 +228,40 @@ impl Driver {
     /// # Errors
     /// What a source, an operator or a sink failed with; `Usage` for a checkpoint of another query.
     pub fn run(mut self) -> Result<Progress> {
+        loop {
+            match self.run_generation() {
+                Ok(Stopped::Ended(progress)) => return Ok(progress),
+                Ok(Stopped::Anew) => {}
+                Err(_) if self.execution.has_lost_a_process() && self.again.is_some() => {}
+                Err(error) => return Err(error),
+            }
+            self = self.next_generation()?;
+        }
+    }
+
+    fn run_generation(&mut self) -> Result<Stopped> {
         if self.resume()? {
-            return Ok(self.progress);
+            self.execution.end();
+            return Ok(Stopped::Ended(self.progress.clone()));
         }
         while !self.stop.is_set() && self.has_more() {
             self.step()?;
-            self.checkpoint_if_due()?;
+            if self.checkpoint_if_due()? && self.again.is_some() && self.execution.has_newcomers() {
+                return Ok(Stopped::Anew);
+            }
         }
-        self.end()
+        self.close().map(Stopped::Ended)
+    }
+
+    /// The driver that goes on from the last checkpoint. Everything of this one but its outlets is gone before.
+    fn next_generation(self) -> Result<Self> {
+        let Self { execution, sources, outlets, stop, published, again, keeper, progress, .. } = self;
+        let Some(mut again) = again else { return Err(Error::internal("a run that can't begin anew")) };
+        drop((execution, sources, keeper));
+        let next = again(outlets)?;
+        let generations = progress.generations + 1;
+        let progress = Progress { generations, ..next.progress.clone() };
+        Ok(Self { stop, published, again: Some(again), progress, ..next })
     }
 
     /// Runs for at most so many epochs, short ones, then drops everything as a crash would: for tests of what a run with
@@ -230,7 +276,7 @@ impl Driver {
         }
         for _ in 0..epochs {
             if !self.has_more() {
-                return self.end().map(Some);
+                return self.close().map(Some);
             }
             self.step()?;
             self.checkpoint_if_due()?;
@@ -238,7 +284,7 @@ impl Driver {
         Ok(None)
     }
 
-    fn end(mut self) -> Result<Progress> {
+    fn close(&mut self) -> Result<Progress> {
         if self.keeper.is_some() && self.has_more() {
             self.checkpoint(false)?;
         } else {
@@ -252,7 +298,8 @@ impl Driver {
         self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
         self.look_at_operators()?;
         self.publish()?;
-        Ok(self.progress)
+        self.execution.end();
+        Ok(self.progress.clone())
     }
 
     fn has_more(&self) -> bool {

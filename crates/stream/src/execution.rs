@@ -70,10 +70,18 @@ pub trait Execution: Send {
     /// Where a worker is lost.
     fn progress(&mut self) -> Result<Vec<OperatorProgress>>;
 
-    /// How many epochs' worth of rows are well given at once, as a multiple of one block.
-    fn workers(&self) -> usize {
-        1
+    /// Whether a process was lost, so that the run must go on from its last checkpoint with those that are left.
+    fn has_lost_a_process(&self) -> bool {
+        false
     }
+
+    /// Whether processes wait to take part, so that the run may go on from a checkpoint with them.
+    fn has_newcomers(&self) -> bool {
+        false
+    }
+
+    /// The run has come to its end: other processes need not wait for more.
+    fn end(&mut self) {}
 }
 
 /// A graph in the caller's thread: the reference.

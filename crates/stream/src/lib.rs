@@ -18,7 +18,7 @@ pub mod state;
 mod tracker;
 
 pub use customers::{Customer, Customers};
-pub use driver::{Driver, Outlet, SourceRun, StopSignal};
+pub use driver::{Again, Driver, Outlet, SourceRun, StopSignal};
 pub use execution::{Alone, Closing, Execution, Saved};
 pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;

@@ -23,6 +23,9 @@ pub struct Progress {
     pub state_bytes: usize,
     /// The checkpoint that this process went on from, and how long it took to read it, µs.
     pub resumed: Option<(u64, u64)>,
+    /// How often the run went on from its last checkpoint without a new process, since one of a cluster was lost or had
+    /// come.
+    pub generations: u64,
     /// Rows that an operator in the middle found late: zero unless rows came later than the lateness.
     pub late_inside: u64,
 }
@@ -60,7 +63,7 @@ pub struct SourceProgress {
 }
 
 /// What an operator of this process has done, and what it remembers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperatorProgress {
     /// As EXPLAIN numbers it.
     pub number: usize,

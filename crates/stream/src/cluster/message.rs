@@ -57,8 +57,12 @@ pub(crate) enum Answer {
     Restored,
     /// To [`Order::Progress`].
     Progress(Vec<OperatorProgress>),
-    /// The worker has failed, or is gone.
+    /// A member has taken its seat.
+    Ready,
+    /// The worker has failed: so has the run.
     Failed(Error),
+    /// A process is gone: the run goes on from the last checkpoint.
+    Lost(Error),
 }
 
 /// Brings orders to a worker, wherever it is.

@@ -1,14 +1,16 @@
 //! The coordinator's side of many workers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use fyke_types::{Error, Micros, Result};
 
 use super::message::{Answer, Order, Origin, Post};
+use super::room::{Desk, Member, Room};
 use super::shares::{Share, name_of, restored_for};
+use super::wire::{Letter, Seat, Start};
 use super::worker::Worker;
 use crate::execution::{Closing, Execution, Saved};
 use crate::operators::Collected;
@@ -24,6 +26,10 @@ pub struct Team {
     /// Who gets the next rows of a source.
     turn: usize,
     threads: Vec<JoinHandle<()>>,
+    /// Other processes, where there are some.
+    others: Vec<Member>,
+    room: Option<Arc<Room>>,
+    lost: bool,
 }
 
 impl Team {
@@ -35,6 +41,7 @@ impl Team {
     pub fn of_threads(pattern: Graph, graphs: Vec<(Graph, Vec<Collected>)>) -> Result<Self> {
         let outlets = graphs.first().map_or(0, |(_, outlets)| outlets.len());
         let (reply, answers) = mpsc::channel();
+        let (room, others) = (None, Vec::new());
         let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
         let mut threads = Vec::with_capacity(graphs.len());
         for (me, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
@@ -43,32 +50,107 @@ impl Team {
             threads.push(spawn(me, worker)?);
         }
         let workers = posts.into_iter().map(|post| Box::new(post) as Box<dyn Post>).collect();
-        Ok(Self { pattern, workers, answers, outlets, turn: 0, threads })
+        Ok(Self { pattern, workers, answers, outlets, turn: 0, threads, others, room, lost: false })
     }
 
-    fn tell_all(&self, order: impl Fn() -> Order) -> Result<()> {
-        self.workers.iter().try_for_each(|worker| worker.post(order())).map_err(|error| self.reason(error))
+    /// The same with the workers of other processes beside those of this one: who is in the room takes part in this
+    /// generation, whose number no other has.
+    ///
+    /// # Errors
+    /// `Usage` for a process that runs another text, `Unavailable` where one is lost before the generation has begun.
+    pub fn of_cluster(
+        room: Arc<Room>,
+        generation: u64,
+        pattern: Graph,
+        graphs: Vec<(Graph, Vec<Collected>)>,
+    ) -> Result<Self> {
+        let outlets = graphs.first().map_or(0, |(_, outlets)| outlets.len());
+        let members = room.gather();
+        let graph = fingerprint(&pattern);
+        if let Some((index, _)) = members.iter().find(|(_, member)| member.graph != graph) {
+            return Err(Error::usage(format!(
+                "process {index} of the cluster runs another text, or reads other tables"
+            ))
+            .hint("start all processes with the same script and settings; declare the columns of tables"));
+        }
+        let mut seats = vec![Seat { index: 0, first_worker: 0, workers: graphs.len() }];
+        for (index, member) in &members {
+            let first_worker = seats.iter().map(|seat| seat.workers).sum();
+            seats.push(Seat { index: *index, first_worker, workers: member.workers });
+        }
+        let start = Start { generation, seats };
+        let (reply, answers) = mpsc::channel();
+        let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
+        for member in members.values() {
+            let desk = Desk { answers: reply.clone(), workers: posts.clone() };
+            *member.desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
+            member.link.sender().send(Letter::Start(start.clone()))?;
+        }
+        let everybody = || -> Vec<Box<dyn Post>> {
+            let own = posts.iter().map(|post| Box::new(post.clone()) as Box<dyn Post>);
+            let far = members.values().zip(start.seats.iter().skip(1)).flat_map(|(member, seat)| {
+                let workers = seat.first_worker..seat.first_worker + seat.workers;
+                workers.map(|worker| Box::new(member.link.sender().to_worker(worker)) as Box<dyn Post>)
+            });
+            own.chain(far).collect()
+        };
+        let mut threads = Vec::with_capacity(graphs.len());
+        for (me, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
+            threads.push(spawn(me, Worker::new(me, graph, outlets, inbox, everybody(), Box::new(reply.clone())))?);
+        }
+        let workers = everybody();
+        let others: Vec<Member> = members.into_values().collect();
+        let mut team =
+            Self { pattern, workers, answers, outlets, turn: 0, threads, others, room: Some(room), lost: false };
+        for _ in 0..team.others.len() {
+            match team.next_answer()? {
+                (_, Answer::Ready) => {}
+                _ => return Err(unexpected()),
+            }
+        }
+        Ok(team)
+    }
+
+    fn post(&mut self, worker: usize, order: Order) -> Result<()> {
+        let posted = self.workers[worker].post(order);
+        posted.map_err(|error| self.reason(error))
+    }
+
+    fn tell_all(&mut self, order: impl Fn() -> Order) -> Result<()> {
+        (0..self.workers.len()).try_for_each(|worker| self.post(worker, order()))
     }
 
     /// Why a worker is gone, if it had the time to say so.
-    fn reason(&self, error: Error) -> Error {
-        let failed = self.answers.try_iter().find_map(|(_, answer)| match answer {
-            Answer::Failed(reason) => Some(reason),
-            _ => None,
-        });
-        failed.unwrap_or(error)
+    fn reason(&mut self, error: Error) -> Error {
+        let said = self.answers.try_iter().find(|(_, answer)| matches!(answer, Answer::Failed(_) | Answer::Lost(_)));
+        match said {
+            Some((_, Answer::Failed(reason))) => reason,
+            Some((_, Answer::Lost(reason))) => {
+                self.lost = true;
+                reason
+            }
+            _ => {
+                // a process whose connection is closed
+                self.lost = !self.others.is_empty();
+                error
+            }
+        }
     }
 
-    fn next_answer(&self) -> Result<(usize, Answer)> {
+    fn next_answer(&mut self) -> Result<(usize, Answer)> {
         match self.answers.recv() {
             Ok((_, Answer::Failed(error))) => Err(error),
+            Ok((_, Answer::Lost(error))) => {
+                self.lost = true;
+                Err(error)
+            }
             Ok(answer) => Ok(answer),
             Err(_) => Err(Error::unavailable("all workers have ended")),
         }
     }
 
     /// An answer of each worker.
-    fn answers(&self, mut take: impl FnMut(usize, Answer) -> Result<()>) -> Result<()> {
+    fn answers(&mut self, mut take: impl FnMut(usize, Answer) -> Result<()>) -> Result<()> {
         let mut missing: BTreeSet<usize> = (0..self.workers.len()).collect();
         while !missing.is_empty() {
             let (worker, answer) = self.next_answer()?;
@@ -83,8 +165,7 @@ impl Team {
     }
 
     fn give_rows(&mut self, source: usize, rows: Tagged, origin: Origin) -> Result<()> {
-        let worker = &self.workers[self.turn % self.workers.len()];
-        worker.post(Order::Rows { source, rows, origin }).map_err(|error| self.reason(error))
+        self.post(self.turn % self.workers.len(), Order::Rows { source, rows, origin })
     }
 }
 
@@ -135,7 +216,7 @@ impl Execution for Team {
         // one after the other, so that the pieces of an operator stand together
         for worker in 0..self.workers.len() {
             let share = Some(self.share(worker));
-            self.workers[worker].post(Order::Snapshot).map_err(|error| self.reason(error))?;
+            self.post(worker, Order::Snapshot)?;
             let name = |node: usize| keys.get(node).map(|key| name_of(key, share)).unwrap_or_default();
             loop {
                 match self.next_answer()?.1 {
@@ -162,8 +243,7 @@ impl Execution for Team {
     fn restore(&mut self, saved: Vec<Saved>) -> Result<()> {
         for worker in 0..self.workers.len() {
             for (node, snapshot) in restored_for(&self.pattern, saved.clone(), Some(self.share(worker)))? {
-                let order = Order::Restore { node, snapshot };
-                self.workers[worker].post(order).map_err(|error| self.reason(error))?;
+                self.post(worker, Order::Restore { node, snapshot })?;
                 match self.next_answer()?.1 {
                     Answer::Restored => {}
                     _ => return Err(unexpected()),
@@ -188,8 +268,22 @@ impl Execution for Team {
         Ok(sum)
     }
 
-    fn workers(&self) -> usize {
-        self.workers.len()
+    fn has_lost_a_process(&self) -> bool {
+        self.lost
+    }
+
+    fn has_newcomers(&self) -> bool {
+        self.room.as_ref().is_some_and(|room| room.has_newcomers())
+    }
+
+    fn end(&mut self) {
+        for member in &self.others {
+            // one that is gone needs no word
+            let _ = member.link.sender().send(Letter::End);
+        }
+        if let Some(room) = &self.room {
+            room.dismiss();
+        }
     }
 }
 
@@ -202,7 +296,18 @@ impl Drop for Team {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        // nobody holds a sender any more, so that the connections close when all is sent
+        self.workers.clear();
+        for member in self.others.drain(..) {
+            *member.desk.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            drop(member);
+        }
     }
+}
+
+/// Two processes whose graphs have the same one do the same.
+pub(super) fn fingerprint(graph: &Graph) -> String {
+    graph.keys().join(",")
 }
 
 pub(crate) fn spawn(me: usize, worker: Worker) -> Result<JoinHandle<()>> {

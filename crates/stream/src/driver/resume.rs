@@ -119,10 +119,11 @@ impl Driver {
         self.execution.restore(saved)
     }
 
-    pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
+    /// Whether one was.
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<bool> {
         match &self.keeper {
-            Some(keeper) if keeper.is_due(self.progress.epochs) => self.checkpoint(false),
-            _ => Ok(()),
+            Some(keeper) if keeper.is_due(self.progress.epochs) => self.checkpoint(false).map(|()| true),
+            _ => Ok(false),
         }
     }
 

@@ -59,6 +59,6 @@ impl Driver {
     /// As [`Driver::run`].
     pub fn finish(mut self) -> Result<Progress> {
         self.sources.iter_mut().for_each(|source| source.ended = true);
-        self.end()
+        self.close()
     }
 }
