@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use fyke::{Driver, Error, Progress, Result};
+use fyke::{Driver, Error, Progress, Result, StopSignal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::terminal::{Bar, REFRESH, duration, exit, out, plural, say};
@@ -61,6 +61,7 @@ pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progr
     let (stop, progress) = (driver.stop_signal(), driver.progress_handle());
     let mut signals = Signals::new()?;
     let mut run = tokio::task::spawn_blocking(move || driver.run());
+    let mut generations = 0;
     let outcome = loop {
         tokio::select! {
             done = &mut run => break done,
@@ -72,7 +73,12 @@ pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progr
                 stop.stop();
             }
             () = tokio::time::sleep(REFRESH) => {
-                bar.show(&progress.lock().unwrap_or_else(PoisonError::into_inner));
+                let progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                bar.show(&progress);
+                if progress.generations > generations {
+                    generations = progress.generations;
+                    say(generation_of(&progress));
+                }
                 if only_printed && out::is_gone() {
                     stop.stop();
                 }
@@ -81,6 +87,35 @@ pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progr
     };
     bar.finish();
     outcome.map_err(|error| Error::internal("the run was cut short").detail(error))?
+}
+
+/// Does something until it is done, or told to stop; a second Ctrl-C leaves at once.
+///
+/// # Errors
+/// What it failed with.
+pub async fn until_told(stop: StopSignal, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = signals.next() => {
+                if stop.is_set() {
+                    leave_at_once();
+                }
+                stop.stop();
+            }
+        }
+    }
+}
+
+/// Why a cluster's run has begun anew.
+fn generation_of(progress: &Progress) -> String {
+    let from = progress.resumed.map_or(String::new(), |(number, _)| format!(" from checkpoint {number}"));
+    match &progress.last_loss {
+        Some(loss) => format!("{loss}\n  the others go on{from}"),
+        None => format!("another process has come: the run goes on with it{from}"),
+    }
 }
 
 fn leave_at_once() -> ! {

@@ -14,10 +14,10 @@
 //! `read_stream()` in place of `read()` makes the same script live.
 
 pub use fyke_query::{
-    BatchReport, CheckpointSettings, Comparison, Context, ContextBuilder, DataFrame, Driver, FunctionDoc, IntoExpr,
-    JoinType, OperatorProgress, OutputMode, ParityReport, Progress, ReadBuilder, RunSettings, Script, SelectSink,
-    SinkProgress, SourceProgress, Statement, StatementKind, StopSignal, StreamWriter, StreamingQuery, TIME_SETTINGS,
-    TableSettings, Trigger, Writer, checkpoint, compare_rows, function_reference,
+    BatchReport, CheckpointSettings, ClusterSettings, Comparison, Context, ContextBuilder, DataFrame, Driver,
+    FunctionDoc, IntoExpr, JoinType, OperatorProgress, OutputMode, ParityReport, Progress, ReadBuilder, RunSettings,
+    Script, SelectSink, SinkProgress, SourceProgress, Statement, StatementKind, StopSignal, StreamWriter,
+    StreamingQuery, TIME_SETTINGS, TableSettings, Trigger, Writer, checkpoint, compare_rows, function_reference,
 };
 pub use fyke_types::{Clock, Error, Kind, Place, Result, SinkMode, SystemClock};
 

@@ -67,17 +67,27 @@ impl ParityReport {
 }
 
 /// A job and who carries it out.
-struct Planned {
-    execution: Box<dyn Execution>,
-    sources: Vec<StreamSource>,
-    per_customer: bool,
+pub(crate) struct Planned {
+    pub(crate) execution: Box<dyn Execution>,
+    pub(crate) sources: Vec<StreamSource>,
+    pub(crate) per_customer: bool,
 }
 
 /// A query of a script and where its rows go.
-struct Target {
-    name: String,
-    plan: LogicalPlan,
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) plan: LogicalPlan,
     to: To,
+}
+
+impl Target {
+    pub(crate) fn schema(&self) -> SchemaRef {
+        Arc::new(self.plan.schema().as_arrow().clone())
+    }
+
+    pub(crate) fn is_printed(&self) -> bool {
+        matches!(self.to, To::Print)
+    }
 }
 
 enum To {
@@ -88,7 +98,7 @@ enum To {
 
 impl Context {
     /// Carries out a script's DDL and EXPLAINs, and gives its queries. `explain` prints.
-    async fn prepare(
+    pub(crate) async fn prepare(
         &self,
         script: &Script,
         stream: bool,
@@ -133,7 +143,7 @@ impl Context {
         Ok(Some(Target { name, plan, to }))
     }
 
-    fn target_sink(&self, target: &Target, how: &SinkHow, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
+    pub(crate) fn target_sink(&self, target: &Target, how: &SinkHow, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
         let schema: SchemaRef = Arc::new(target.plan.schema().as_arrow().clone());
         match &target.to {
             To::Location { location, format, options } => {
@@ -157,6 +167,9 @@ impl Context {
         explain: &mut dyn FnMut(String),
     ) -> Result<Driver> {
         let targets = self.prepare(script, true, !settings.follow, explain).await?;
+        if let Some(cluster) = &settings.cluster {
+            return self.coordinate(targets, settings, cluster, select).await;
+        }
         let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
         let job = self.plan_job(plans, !settings.follow).await?;
         let keeper = self.keeper(settings)?;
@@ -201,12 +214,12 @@ impl Context {
         Ok(Planned { execution, sources, per_customer })
     }
 
-    fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
+    pub(crate) fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
         let Some(checkpoint) = &settings.checkpoint else { return Ok(None) };
         Keeper::open(Folder::new(&checkpoint.folder), checkpoint.every, self.clock()).map(Some)
     }
 
-    fn driver(
+    pub(crate) fn driver(
         &self,
         job: Planned,
         sinks: Vec<(String, Box<dyn Sink>)>,

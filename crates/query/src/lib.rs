@@ -5,6 +5,7 @@
 
 mod batch;
 mod check;
+mod cluster_run;
 mod compare;
 mod context;
 mod errors;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use fyke_functions::{FunctionDoc, reference as function_reference};
 pub use fyke_stream::checkpoint;
+pub use fyke_stream::cluster::ClusterSettings;
 pub use fyke_stream::{Driver, OperatorProgress, Progress, SinkProgress, SourceProgress, StopSignal};
 
 pub use compare::{Comparison, compare_rows};

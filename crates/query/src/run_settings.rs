@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
 use fyke_stream::checkpoint::{Every, Keeper};
+use fyke_stream::cluster::ClusterSettings;
 use fyke_types::SinkMode;
 
 use crate::context::SinkHow;
@@ -17,6 +18,8 @@ pub struct RunSettings {
     pub mode: SinkMode,
     /// Checkpoints, if it shall write some.
     pub checkpoint: Option<CheckpointSettings>,
+    /// Other processes that take part.
+    pub cluster: Option<ClusterSettings>,
 }
 
 /// Where a run keeps what it needs to go on after its end, whatever that was.

@@ -191,7 +191,7 @@ impl StreamWriter {
 
     async fn start_with(self, sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>) -> Result<StreamingQuery> {
         let follow = self.trigger == Trigger::Live;
-        let settings = RunSettings { follow, mode: self.target.mode, checkpoint: self.checkpoint };
+        let settings = RunSettings { follow, mode: self.target.mode, checkpoint: self.checkpoint, cluster: None };
         let driver = self.context.stream_plan(self.plan, &self.name, &settings, sink).await?;
         let (stop, progress) = (driver.stop_signal(), driver.progress_handle());
         let thread = std::thread::Builder::new()

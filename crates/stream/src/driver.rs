@@ -232,7 +232,9 @@ impl Driver {
             match self.run_generation() {
                 Ok(Stopped::Ended(progress)) => return Ok(progress),
                 Ok(Stopped::Anew) => {}
-                Err(_) if self.execution.has_lost_a_process() && self.again.is_some() => {}
+                Err(error) if self.execution.has_lost_a_process() && self.again.is_some() => {
+                    self.progress.last_loss = Some(error.to_string());
+                }
                 Err(error) => return Err(error),
             }
             self = self.next_generation()?;
@@ -260,7 +262,7 @@ impl Driver {
         drop((execution, sources, keeper));
         let next = again(outlets)?;
         let generations = progress.generations + 1;
-        let progress = Progress { generations, ..next.progress.clone() };
+        let progress = Progress { generations, last_loss: progress.last_loss, ..next.progress.clone() };
         Ok(Self { stop, published, again: Some(again), progress, ..next })
     }
 

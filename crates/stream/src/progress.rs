@@ -26,6 +26,8 @@ pub struct Progress {
     /// How often the run went on from its last checkpoint without a new process, since one of a cluster was lost or had
     /// come.
     pub generations: u64,
+    /// Why, the last time that one was lost.
+    pub last_loss: Option<String>,
     /// Rows that an operator in the middle found late: zero unless rows came later than the lateness.
     pub late_inside: u64,
 }

@@ -10,10 +10,13 @@ use fyke::arrow::datatypes::SchemaRef;
 use fyke::checkpoint::Every;
 use fyke::detect::{Models, register};
 use fyke::types::{Sink, parse_duration_us};
-use fyke::{CheckpointSettings, Context, Progress, Result, RunSettings, Script, SinkMode, StatementKind};
+use fyke::{
+    CheckpointSettings, ClusterSettings, Context, Error, Progress, Result, RunSettings, Script, SinkMode,
+    StatementKind, StopSignal,
+};
 use fyke_server::Server;
 
-use crate::drive::{check, cores, drive, line_of, report, runtime};
+use crate::drive::{check, cores, drive, line_of, report, runtime, until_told};
 use crate::script::ScriptArguments;
 use crate::terminal::{Bar, Failure, PrintFormat, Printer, ReportFormat, draws_on_one_screen, out, say};
 
@@ -46,6 +49,9 @@ pub struct Run {
     #[arg(long, requires = "checkpoint")]
     changed_query: bool,
 
+    #[command(flatten)]
+    cluster: Cluster,
+
     /// Serve /metrics, /progress, /healthz and /readyz at this address; port 0 takes any
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
@@ -60,6 +66,49 @@ pub struct Run {
 
     #[command(flatten)]
     output: Output,
+}
+
+/// Which processes carry out a run together.
+#[derive(Debug, clap::Args)]
+struct Cluster {
+    /// A file with a host:port a line, one for each process that takes part. The first line is the coordinator: it reads
+    /// the sources, writes the outputs and the checkpoints
+    #[arg(long, value_name = "FILE", requires_all = ["index", "token_file"])]
+    hosts: Option<PathBuf>,
+
+    /// Which line of the hosts file this process is, counted from 0
+    #[arg(long, value_name = "I", requires = "hosts")]
+    index: Option<usize>,
+
+    /// A file with what all processes know, 16 characters at least
+    #[arg(long, value_name = "FILE", requires = "hosts")]
+    token_file: Option<PathBuf>,
+
+    /// A process of which nothing was heard for so long is lost
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration_us, requires = "hosts")]
+    peer_timeout: i64,
+
+    /// How long the coordinator waits for processes that are missing before it goes on without them
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration_us, requires = "hosts")]
+    peer_wait: i64,
+}
+
+impl Cluster {
+    fn settings(&self) -> Result<Option<ClusterSettings>> {
+        let (Some(hosts), Some(index), Some(token)) = (&self.hosts, self.index, &self.token_file) else {
+            return Ok(None);
+        };
+        let text = |path: &PathBuf| {
+            std::fs::read_to_string(path)
+                .map_err(|error| Error::usage(format!("{} can't be read", path.display())).detail(error))
+        };
+        let mut settings = ClusterSettings::new(&text(hosts)?, index, &text(token)?)?;
+        let duration = |us: i64| Duration::from_micros(us.unsigned_abs().max(1));
+        (settings.peer_timeout, settings.peer_wait) = (duration(self.peer_timeout), duration(self.peer_wait));
+        // several signs of life fit into the time after which a process is lost
+        settings.heartbeat = settings.heartbeat.min(settings.peer_timeout / 5);
+        Ok(Some(settings))
+    }
 }
 
 /// Reads a duration.
@@ -132,13 +181,26 @@ impl Output {
 }
 
 impl Run {
-    fn settings(&self) -> RunSettings {
+    fn settings(&self) -> Result<RunSettings> {
         let checkpoint = self.checkpoint.as_ref().map(|folder| CheckpointSettings {
             folder: folder.clone(),
             every: Every::Time(self.checkpoint_every),
             may_change: self.changed_query,
         });
-        RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint }
+        let cluster = self.cluster.settings()?;
+        Ok(RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint, cluster })
+    }
+
+    /// Lends this process to a run that another one coordinates.
+    fn serve(&self, context: &Context, script: &Script, settings: &RunSettings) -> Result<()> {
+        let stop = StopSignal::default();
+        let quiet = self.output.quiet;
+        let tell = move |what: &str| {
+            if !quiet {
+                say(format!("this process {what}"));
+            }
+        };
+        runtime()?.block_on(until_told(stop.clone(), context.serve_script(script, settings, stop, tell)))
     }
 
     /// From the script to the counters.
@@ -150,7 +212,11 @@ impl Run {
         let select = |schema: &SchemaRef| self.output.printer(schema);
         let mut plans = Vec::new();
         let mut explain = |plan: String| plans.push(plan);
-        let settings = self.settings();
+        let settings = self.settings()?;
+        if settings.cluster.as_ref().is_some_and(|cluster| !cluster.is_coordinator()) {
+            self.serve(&context, &script, &settings).map_err(|error| text.failure(error))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let planned = context.stream_script(&script, &settings, &select, &mut explain);
         let driver = runtime.block_on(planned).map_err(|error| text.failure(error))?;
         plans.iter().try_for_each(out)?;

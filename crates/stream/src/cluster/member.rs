@@ -33,13 +33,26 @@ enum Word {
     Lost(Error),
 }
 
+/// What a process has and is told, whatever the generation.
+struct Process<'a> {
+    settings: &'a ClusterSettings,
+    listener: Listener,
+    stop: &'a dyn Fn() -> bool,
+}
+
 /// Lends this process's workers to the run of the coordinator, until that has come to its end.
-/// `stop` is asked now and then whether the process is to leave before.
+/// `stop` is asked now and then whether the process is to leave before; `tell` hears what happens, for a log.
 ///
 /// # Errors
 /// Where the port can't be opened, a text can't be planned, or the coordinator runs another one.
-pub fn serve(settings: &ClusterSettings, replan: Replan<'_>, stop: &dyn Fn() -> bool) -> Result<()> {
+pub fn serve(
+    settings: &ClusterSettings,
+    replan: Replan<'_>,
+    stop: &dyn Fn() -> bool,
+    tell: &dyn Fn(&str),
+) -> Result<()> {
     let listener = Listener::open(settings.host(settings.index)?, settings.token.clone())?;
+    let process = Process { settings, listener, stop };
     let mut graphs = replan()?;
     let mut again = CALL_AGAIN.0;
     while !stop() {
@@ -49,13 +62,17 @@ pub fn serve(settings: &ClusterSettings, replan: Replan<'_>, stop: &dyn Fn() -> 
         let stream = match call(settings.host(0)?, &settings.token, &caller) {
             Ok(stream) => stream,
             Err(error) if error.kind() == fyke_types::Kind::Usage => return Err(error),
-            Err(_) => {
+            Err(error) => {
+                if again == CALL_AGAIN.0 {
+                    tell(&format!("waits for the coordinator: {error}"));
+                }
                 std::thread::sleep(again);
                 again = (again * 2).min(CALL_AGAIN.1);
                 continue;
             }
         };
         again = CALL_AGAIN.0;
+        tell("is known to the coordinator, and waits for a generation to begin");
         let (words, heard) = mpsc::channel();
         let (give_inboxes, inboxes) = mpsc::channel::<(usize, Vec<Sender<Order>>)>();
         let coordinator =
@@ -63,14 +80,16 @@ pub fn serve(settings: &ClusterSettings, replan: Replan<'_>, stop: &dyn Fn() -> 
         match wait(&heard, stop) {
             Word::Start(start) => {
                 let own = std::mem::take(&mut graphs);
-                let ended = generation(settings, &listener, &coordinator, &give_inboxes, &heard, start, own, stop)?;
-                if matches!(ended, Word::End) {
-                    return Ok(());
+                tell(&format!("works in generation {}", start.generation));
+                match process.generation(&coordinator, &give_inboxes, &heard, start, own)? {
+                    Word::End => return Ok(()),
+                    Word::Lost(error) => tell(&format!("has left its generation: {error}")),
+                    Word::Start(_) => return Err(Error::internal("a generation began before the last one's end")),
                 }
                 graphs = replan()?;
             }
             Word::End => return Ok(()),
-            Word::Lost(_) => {}
+            Word::Lost(error) => tell(&error.to_string()),
         }
     }
     Ok(())
@@ -116,49 +135,96 @@ fn wait(words: &Receiver<Word>, stop: &dyn Fn() -> bool) -> Word {
     }
 }
 
-/// One generation from the first word to the last.
-#[expect(clippy::too_many_arguments, reason = "what the process has, and what the generation is")]
-fn generation(
-    settings: &ClusterSettings,
-    listener: &Listener,
-    coordinator: &Link,
-    give_inboxes: &Sender<(usize, Vec<Sender<Order>>)>,
-    words: &Receiver<Word>,
-    start: Start,
-    graphs: Vec<(Graph, Vec<Collected>)>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Word> {
-    let Some(own) = start.seats.iter().find(|seat| seat.index == settings.index).copied() else {
-        return Err(Error::internal("the coordinator has given this process no seat"));
-    };
-    let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
-    let links = match meet(settings, listener, &start, own, &posts, &coordinator.sender()) {
-        Ok(links) => links,
-        Err(error) => {
-            coordinator.sender().reply(own.first_worker, Answer::Lost(error))?;
-            return Ok(wait(words, stop));
+impl Process<'_> {
+    /// One generation from the first word to the last.
+    fn generation(
+        &self,
+        coordinator: &Link,
+        give_inboxes: &Sender<(usize, Vec<Sender<Order>>)>,
+        words: &Receiver<Word>,
+        start: Start,
+        graphs: Vec<(Graph, Vec<Collected>)>,
+    ) -> Result<Word> {
+        let Some(own) = start.seats.iter().find(|seat| seat.index == self.settings.index).copied() else {
+            return Err(Error::internal("the coordinator has given this process no seat"));
+        };
+        let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
+        let links = match self.meet(&start, own, &posts, &coordinator.sender()) {
+            Ok(links) => links,
+            Err(error) => {
+                coordinator.sender().reply(own.first_worker, Answer::Lost(error))?;
+                return Ok(wait(words, self.stop));
+            }
+        };
+        let mut threads = Vec::with_capacity(graphs.len());
+        for (number, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
+            let me = own.first_worker + number;
+            let peers = peers(&start, own, &posts, coordinator, &links)?;
+            threads.push(spawn(me, Worker::new(me, graph, outlets, inbox, peers, Box::new(coordinator.sender())))?);
         }
-    };
-    let mut threads = Vec::with_capacity(graphs.len());
-    for (number, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
-        let me = own.first_worker + number;
-        let peers = peers(&start, own, &posts, coordinator, &links)?;
-        threads.push(spawn(me, Worker::new(me, graph, outlets, inbox, peers, Box::new(coordinator.sender())))?);
+        let _ = give_inboxes.send((own.first_worker, posts.clone()));
+        coordinator.sender().reply(own.first_worker, Answer::Ready)?;
+        let word = wait(words, self.stop);
+        for post in &posts {
+            // one that has ended needs no order
+            let _ = post.send(Order::Stop);
+        }
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        Ok(word)
     }
-    let _ = give_inboxes.send((own.first_worker, posts.clone()));
-    coordinator.sender().reply(own.first_worker, Answer::Ready)?;
-    let word = wait(words, stop);
-    for post in &posts {
-        // one that has ended needs no order
-        let _ = post.send(Order::Stop);
+
+    /// Connects with the other members: each calls those before it in the hosts file, and is called by those behind it.
+    fn meet(
+        &self,
+        start: &Start,
+        own: Seat,
+        posts: &[Sender<Order>],
+        coordinator: &LinkSender,
+    ) -> Result<BTreeMap<usize, Link>> {
+        let (began, settings) = (Instant::now(), self.settings);
+        let purpose = Purpose::Exchange { generation: start.generation };
+        let mut links = BTreeMap::new();
+        let mut open = |index: usize, stream| -> Result<()> {
+            let hear = hear_member(own.first_worker, posts.to_vec(), coordinator.clone());
+            links.insert(index, Link::open(stream, format!("process {index}"), pulse_of(settings), hear)?);
+            Ok(())
+        };
+        for seat in start.seats.iter().filter(|seat| seat.index > 0 && seat.index < own.index) {
+            let caller = Caller { index: own.index, purpose: purpose.clone() };
+            open(seat.index, call(settings.host(seat.index)?, &settings.token, &caller)?)?;
+        }
+        let behind = start.seats.iter().map(|seat| seat.index).filter(|index| *index > own.index);
+        let mut missing: Vec<usize> = behind.collect();
+        while !missing.is_empty() {
+            let left = MEETING.saturating_sub(began.elapsed());
+            let Ok(Arrived { caller, stream }) = self.listener.arrived.recv_timeout(left) else {
+                return Err(Error::unavailable(format!("processes {missing:?} of the cluster have not called")));
+            };
+            // who calls for another generation is too late, or comes again
+            if caller.purpose == purpose && missing.contains(&caller.index) {
+                open(caller.index, stream)?;
+                missing.retain(|index| *index != caller.index);
+            }
+        }
+        Ok(links)
     }
-    threads.into_iter().for_each(|thread| drop(thread.join()));
-    drop(links);
-    Ok(word)
+}
+
+fn hear_member(first: usize, posts: Vec<Sender<Order>>, coordinator: LinkSender) -> impl FnMut(Heard) + Send + 'static {
+    move |heard| match heard {
+        Heard::Letter(Letter::Order(worker, order)) => {
+            if let Some(post) = worker.checked_sub(first).and_then(|number| posts.get(number)) {
+                let _ = post.send(order);
+            }
+        }
+        Heard::Letter(_) => {}
+        // if the coordinator is gone as well, the process hears it from its own link
+        Heard::Lost(error) => drop(coordinator.reply(first, Answer::Lost(error))),
+    }
 }
 
 /// By number of the worker, who brings it its orders.
-pub(super) fn peers(
+fn peers(
     start: &Start,
     own: Seat,
     posts: &[Sender<Order>],
@@ -181,52 +247,4 @@ pub(super) fn peers(
         }
     }
     Ok(peers)
-}
-
-/// Connects with the other members: each calls those before it in the hosts file, and is called by those behind it.
-fn meet(
-    settings: &ClusterSettings,
-    listener: &Listener,
-    start: &Start,
-    own: Seat,
-    posts: &[Sender<Order>],
-    coordinator: &LinkSender,
-) -> Result<BTreeMap<usize, Link>> {
-    let began = Instant::now();
-    let purpose = Purpose::Exchange { generation: start.generation };
-    let mut links = BTreeMap::new();
-    let mut missing: Vec<usize> =
-        start.seats.iter().map(|seat| seat.index).filter(|index| *index > own.index).collect();
-    let mut open = |index: usize, stream| -> Result<()> {
-        let (first, posts) = (own.first_worker, posts.to_vec());
-        let coordinator = coordinator.clone();
-        let hear = move |heard| match heard {
-            Heard::Letter(Letter::Order(worker, order)) => {
-                if let Some(post) = worker.checked_sub(first).and_then(|number| posts.get(number)) {
-                    let _ = post.send(order);
-                }
-            }
-            Heard::Letter(_) => {}
-            // if the coordinator is gone as well, the process hears it from its own link
-            Heard::Lost(error) => drop(coordinator.reply(first, Answer::Lost(error))),
-        };
-        links.insert(index, Link::open(stream, format!("process {index}"), pulse_of(settings), hear)?);
-        Ok(())
-    };
-    for seat in start.seats.iter().filter(|seat| seat.index > 0 && seat.index < own.index) {
-        let caller = Caller { index: own.index, purpose: purpose.clone() };
-        open(seat.index, call(settings.host(seat.index)?, &settings.token, &caller)?)?;
-    }
-    while !missing.is_empty() {
-        let left = MEETING.saturating_sub(began.elapsed());
-        let Ok(Arrived { caller, stream }) = listener.arrived.recv_timeout(left) else {
-            return Err(Error::unavailable(format!("processes {missing:?} of the cluster have not called")));
-        };
-        // who calls for another generation is too late, or comes again
-        if caller.purpose == purpose && missing.contains(&caller.index) {
-            open(caller.index, stream)?;
-            missing.retain(|index| *index != caller.index);
-        }
-    }
-    Ok(links)
 }
