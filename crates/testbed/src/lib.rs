@@ -8,8 +8,10 @@ pub mod cache;
 pub mod java;
 pub mod kafka;
 pub mod process;
+pub mod s3;
 
 pub use kafka::Kafka;
+pub use s3::S3;
 
 use std::path::PathBuf;
 
@@ -26,5 +28,8 @@ pub struct Up {
     pub folder: PathBuf,
 }
 
+/// Starts a server for a developer.
+pub type Start = fn() -> Result<Up>;
+
 /// What `cargo xtask servers up NAME` starts. A server that is to be had there costs a line.
-pub const SERVERS: &[(&str, fn() -> Result<Up>)] = &[("kafka", kafka::up)];
+pub const SERVERS: &[(&str, Start)] = &[("kafka", kafka::up), ("s3", s3::up)];
