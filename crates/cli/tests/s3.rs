@@ -4,10 +4,14 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fyke::checkpoint::Objects;
+use fyke::types::Store;
 use fyke_testbed::S3;
 use support::{Ended, Fyke, ended, job, lines};
 
@@ -185,6 +189,35 @@ fn run_killed_and_resumed_over_objects_gives_each_row_once() {
     assert_eq!(world.rows("out.json"), expected);
     assert!(world.keys("state/run-1/manifests").len() <= 2, "{:?}", world.keys("state/run-1/manifests"));
     assert!(Path::new(&world.s3.path("bucket", "state/run-1/manifests")).is_dir());
+}
+
+#[test]
+fn store_over_the_server_keeps_its_promises() {
+    let world = World::new();
+    let open = || {
+        let client = world.s3.client("bucket").expect("a client");
+        Objects::new(Arc::new(client), "some/run", "s3://bucket/some/run")
+    };
+    let (one, other) = (open(), open());
+    assert!(one.create("manifests/1.json", b"mine").expect("created"));
+    assert!(!other.create("manifests/1.json", b"theirs").expect("asked"), "a name is taken once");
+    let bytes: Vec<u8> = (0..20_000_000_u32).flat_map(|at| (at % 251).to_le_bytes()).take(20_000_000).collect();
+    let mut writer = one.writer("state/1.arrow").expect("a writer");
+    bytes.chunks(700_000).for_each(|chunk| writer.write_all(chunk).expect("written"));
+    assert_eq!(other.read("state/1.arrow", None).expect("asked"), None, "not before it is whole");
+    assert!(writer.publish().expect("published"));
+    let found = other.read("state/1.arrow", None).expect("read").expect("there");
+    assert!(found == bytes, "an upload in parts is one object");
+    let range = other.read("state/1.arrow", Some(9_999_990..10_000_010)).expect("read").expect("there");
+    assert_eq!(range, bytes[9_999_990..10_000_010]);
+    drop(one.writer("state/2.arrow").and_then(|mut writer| {
+        writer.write_all(&bytes).expect("written");
+        Ok(writer)
+    }));
+    assert_eq!(other.names("state").expect("listed"), ["1.arrow"], "what was given up is not there");
+    other.remove("state/1.arrow").expect("removed");
+    other.remove("state/1.arrow").expect("removed again");
+    assert!(other.names("state").expect("listed").is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The simulation: real operators, driver, keeper and file sinks in a world where stores, sinks, readers and clocks fail,
+//! The simulation: real operators, one to three workers, driver, keeper and file sinks in a world where stores, sinks, readers and clocks fail,
 //! processes die between any two steps, and deposed ones go on writing. Whatever happens, the rows are those of plain
 //! arithmetic over the input: none lost, none twice.
 //!

@@ -12,10 +12,10 @@ use fyke::connect::{FileConnector, MemorySource};
 use fyke::types::{Connector, InputId, Micros, PartsOf, ReadOptions, Sink, SinkMode, SinkSpec, Source, dead_schema};
 use fyke::{Driver, Error, Kind, Progress};
 use fyke_simulate::{Faults, FaultyWorld, Process};
-use fyke_stream::{Alone, CustomerBy, Outlet, SourceRun, TimeSettings};
+use fyke_stream::{CustomerBy, Outlet, SourceRun, TimeSettings};
 
 use super::case::{Case, HOSTS, LATENESS, START, batch, schema};
-use super::graph::graph;
+use super::graph::execution;
 
 /// What a seed came to.
 #[derive(Debug, Default)]
@@ -227,7 +227,8 @@ fn start(env: &Env, process: &Process) -> fyke::Result<Option<Driver>> {
         clock: Arc::clone(&clock) as _,
         resume,
     };
-    let (graph, outputs) = graph(case);
+    // any number of workers goes on with what any other number has left
+    let (execution, outputs) = execution(case, env.world.below(4))?;
     let minutes = |minutes: Micros| case.unruly.then_some(minutes * 60_000_000);
     let settings = TimeSettings {
         event_time: Some("time".into()),
@@ -246,13 +247,12 @@ fn start(env: &Env, process: &Process) -> fyke::Result<Option<Driver>> {
         dead_to: Some(sink(env, process, "dead", dead_schema(), &of)?),
         late_to: Some(sink(env, process, "late", schema(), &of)?),
     };
-    let outlets = outputs.iter().map(|(pipeline, columns, _)| {
+    let outlets = outputs.iter().map(|(pipeline, columns)| {
         let name = format!("{pipeline:?}");
         Ok(Outlet { sink: sink(env, process, &name, Arc::clone(columns), &of)?, name })
     });
     let outlets = outlets.collect::<fyke::Result<Vec<_>>>()?;
-    let execution = Alone::new(graph, outputs.into_iter().map(|(_, _, rows)| rows).collect());
-    let driver = Driver::new(Box::new(execution), vec![source], outlets, clock, true).with_short_epochs();
+    let driver = Driver::new(execution, vec![source], outlets, clock, true).with_short_epochs();
     let mut driver = driver.with_checkpoints(keeper, false);
     driver.begin()?;
     Ok(Some(driver))
