@@ -87,6 +87,15 @@ fn what_is_kept_can_be_looked_at() {
     let state = fyke.run(&["batch", "-e", query, "--format", "json"]);
     state.succeeds();
     assert_eq!(state.out.lines().count(), 3, "the open minute of three hosts: {}", state.out);
+    let export = ["checkpoints", "state", "--export", "state.json", "--operator", "WindowAggregate"];
+    let exported = fyke.run(&export);
+    exported.succeeds();
+    assert!(exported.err.contains("state.json: 3 rows"), "{}", exported.err);
+    assert_eq!(fyke.sorted_lines("state.json").len(), 3);
+    let again = fyke.run(&export);
+    assert!(again.code == 3 && again.err.contains("--overwrite"), "{}", again.err);
+    let other = fyke.run(&["checkpoints", "state", "--export", "none.json", "--operator", "SessionAggregate"]);
+    assert!(other.err.contains("none.json: 0 rows"), "{}", other.err);
     let nothing = fyke.run(&["checkpoints", "nowhere"]);
     assert!(nothing.code == 3 && nothing.err.contains("--checkpoint"), "{}", nothing.err);
 }

@@ -146,3 +146,32 @@ fn wrong_settings_are_said_before_the_first_row() {
     let Err(error) = FileConnector.sink(&spec) else { panic!("accepted") };
     assert!(error.to_string().contains("brotli"), "{error}");
 }
+
+#[test]
+fn sink_that_goes_on_for_another_generation_forgets_rows_that_come_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = open(folder.path(), "r", 1, false, SinkMode::Append).unwrap();
+    sink.write(&rows(&[1])).unwrap();
+    let part = sink.prepare(2, false).unwrap().unwrap();
+    sink.commit(&part).unwrap();
+    sink.write(&rows(&[2])).unwrap();
+    sink.recover(2).unwrap();
+    sink.write(&rows(&[2])).unwrap();
+    let part = sink.prepare(4, true).unwrap().unwrap();
+    sink.commit(&part).unwrap();
+    assert_eq!(seen(folder.path()).0, [ONE, TWO]);
+}
+
+#[test]
+fn rows_of_another_run_are_replaced_by_whoever_commits_the_first_part() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("part-other-000000000001.json"), "{\"n\":9}\n").unwrap();
+    let mut died = open(folder.path(), "r", 1, false, SinkMode::Overwrite).unwrap();
+    died.write(&rows(&[1])).unwrap();
+    let part = died.prepare(2, false).unwrap().unwrap();
+    drop(died);
+    let mut resumed = open(folder.path(), "r", 2, true, SinkMode::Overwrite).unwrap();
+    resumed.commit(&part).unwrap();
+    resumed.recover(2).unwrap();
+    assert_eq!(seen(folder.path()).0, [ONE]);
+}

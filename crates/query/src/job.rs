@@ -10,7 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
-use fyke_stream::checkpoint::{Folder, Keeper};
+use fyke_stream::checkpoint::Keeper;
 use fyke_stream::cluster::Team;
 use fyke_stream::{Alone, CustomerBy, Driver, Execution, Outlet, Progress, SourceRun, TimeSettings};
 use fyke_types::{Error, Input, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema};
@@ -216,7 +216,7 @@ impl Context {
 
     pub(crate) fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
         let Some(checkpoint) = &settings.checkpoint else { return Ok(None) };
-        Keeper::open(Folder::new(&checkpoint.folder), checkpoint.every, self.clock()).map(Some)
+        Keeper::open(Arc::clone(&checkpoint.store), checkpoint.every, self.clock()).map(Some)
     }
 
     pub(crate) fn driver(

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use fyke_stream::checkpoint::{Every, Keeper};
+use fyke_stream::checkpoint::{Every, Folder, Keeper, store_at};
 use fyke_stream::cluster::ClusterSettings;
-use fyke_types::SinkMode;
+use fyke_types::{Result, SinkMode, Store};
 
 use crate::context::SinkHow;
 
@@ -25,8 +26,8 @@ pub struct RunSettings {
 /// Where a run keeps what it needs to go on after its end, whatever that was.
 #[derive(Debug, Clone)]
 pub struct CheckpointSettings {
-    /// A folder of the run's own.
-    pub folder: PathBuf,
+    /// A store of the run's own.
+    pub store: Arc<dyn Store>,
     /// When one is due (default: every 10 seconds).
     pub every: Every,
     /// A query that is not the checkpoint's uses what fits of it; the rest starts empty.
@@ -36,7 +37,20 @@ pub struct CheckpointSettings {
 impl CheckpointSettings {
     /// Checkpoints in `folder`, every 10 seconds.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), every: Every::default(), may_change: false }
+        Self::in_store(Arc::new(Folder::new(folder)))
+    }
+
+    /// Checkpoints at a location, a folder or `s3://bucket/prefix`, every 10 seconds.
+    ///
+    /// # Errors
+    /// `Usage` for another kind of URL, or one that names no bucket.
+    pub fn at(location: &str) -> Result<Self> {
+        store_at(location).map(Self::in_store)
+    }
+
+    /// Checkpoints in a store, every 10 seconds.
+    pub fn in_store(store: Arc<dyn Store>) -> Self {
+        Self { store, every: Every::default(), may_change: false }
     }
 }
 

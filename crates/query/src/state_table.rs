@@ -1,6 +1,5 @@
-//! `SELECT * FROM state('folder' [, number])`: what the operators of a checkpoint remember, as a table.
+//! `SELECT * FROM state('folder or s3://bucket/prefix' [, number])`: what the operators of a checkpoint remember, as a table.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -11,8 +10,8 @@ use datafusion::common::{Result as DataFusionResult, ScalarValue, plan_err};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::Expr;
 use fyke_stream::Piece;
-use fyke_stream::checkpoint::{Folder, Keeper, Manifest, OperatorState, snapshot_of};
-use fyke_types::{Error, Result, WATERMARK_END, WATERMARK_START, window};
+use fyke_stream::checkpoint::{Keeper, Manifest, OperatorState, snapshot_of, store_at};
+use fyke_types::{Error, Result, Store, WATERMARK_END, WATERMARK_START, window};
 
 use crate::errors::carried;
 
@@ -31,7 +30,7 @@ impl TableFunctionImpl for StateFunction {
         let (ScalarValue::Utf8(Some(folder)) | ScalarValue::Utf8View(Some(folder))) = folder else {
             return plan_err!("state() takes the folder of a checkpoint as text");
         };
-        let batches = rows(&Folder::new(PathBuf::from(folder)), number).map_err(carried)?;
+        let batches = store_at(folder).and_then(|store| rows(store.as_ref(), number)).map_err(carried)?;
         Ok(Arc::new(MemTable::try_new(schema(), vec![batches])?))
     }
 }
@@ -46,17 +45,17 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-fn rows(folder: &Folder, number: Option<i64>) -> Result<Vec<RecordBatch>> {
+fn rows(store: &dyn Store, number: Option<i64>) -> Result<Vec<RecordBatch>> {
     let manifest = match number {
-        Some(number) => Some(Keeper::load(folder, u64::try_from(number).unwrap_or_default())?),
-        None => Keeper::last(folder)?,
+        Some(number) => Some(Keeper::load(store, u64::try_from(number).unwrap_or_default())?),
+        None => Keeper::last(store)?,
     };
     let Some(manifest) = manifest else {
-        return Err(Error::usage(format!("{} holds no checkpoint", folder.path().display())));
+        return Err(Error::usage(format!("{} holds no checkpoint", store.place(""))));
     };
     let mut batches = Vec::new();
     for operator in &manifest.operators {
-        for piece in &snapshot_of(folder, operator)?.pieces {
+        for piece in &snapshot_of(store, operator)?.pieces {
             batches.push(rows_of(&manifest, operator, piece)?);
         }
     }

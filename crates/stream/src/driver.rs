@@ -21,7 +21,7 @@ use fyke_types::{
 use hashbrown::HashMap;
 
 use self::epoch::EpochLength;
-use crate::checkpoint::Keeper;
+use crate::checkpoint::{Keeper, SinkState};
 use crate::state::partition_rows;
 use crate::{
     Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, SinkProgress, SourceProgress, Tagged,
@@ -111,6 +111,8 @@ pub struct Driver {
     stop: StopSignal,
     /// Writes checkpoints.
     keeper: Option<Keeper>,
+    /// What the sinks have prepared for the one on its way.
+    prepared: Vec<SinkState>,
     /// What a changed query has no use for may be dropped.
     may_change: bool,
     /// Makes the driver that goes on from the last checkpoint, when a process was lost or has come.
@@ -178,6 +180,7 @@ impl Driver {
             epoch: EpochLength::new(),
             stop: StopSignal::default(),
             keeper: None,
+            prepared: Vec::new(),
             may_change: false,
             again: None,
         }
@@ -247,8 +250,10 @@ impl Driver {
             return Ok(Stopped::Ended(self.progress.clone()));
         }
         while !self.stop.is_set() && self.has_more() {
-            self.step()?;
+            self.step(EPOCH)?;
             if self.checkpoint_if_due()? && self.again.is_some() && self.execution.has_newcomers() {
+                // the next driver goes on from here
+                self.checkpoint(false)?;
                 return Ok(Stopped::Anew);
             }
         }
@@ -280,7 +285,7 @@ impl Driver {
             if !self.has_more() {
                 return self.close().map(Some);
             }
-            self.step()?;
+            self.step(EPOCH)?;
             self.checkpoint_if_due()?;
         }
         Ok(None)
@@ -308,9 +313,9 @@ impl Driver {
         self.sources.iter().any(|source| !source.ended)
     }
 
-    /// Gathers an epoch's rows, and closes it.
-    fn step(&mut self) -> Result<()> {
-        let mut wait = EPOCH;
+    /// Gathers an epoch's rows, for the first of which it waits at most so long, and closes it.
+    fn step(&mut self, longest: Duration) -> Result<()> {
+        let mut wait = longest;
         while self.read_next(wait)? && !self.epoch.is_over() && !self.stop.is_set() {
             // what comes later than now is the next epoch's
             wait = Duration::ZERO;

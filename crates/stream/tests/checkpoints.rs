@@ -6,10 +6,10 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use fyke_stream::checkpoint::{Every, Folder, Keeper, Manifest, SinkState};
 use fyke_stream::{Customer, Memo, NodeState, Piece, Place};
-use fyke_types::{Kind, ManualClock, Result};
+use fyke_types::{Kind, ManualClock, Result, Store};
 
 fn open(folder: &Folder) -> Result<Keeper> {
-    Keeper::open(folder.clone(), Every::Epochs(1), Arc::new(ManualClock::new(1_000)))
+    Keeper::open(Arc::new(folder.clone()), Every::Epochs(1), Arc::new(ManualClock::new(1_000)))
 }
 
 fn rows(value: i64) -> RecordBatch {
@@ -21,7 +21,7 @@ fn write(keeper: &mut Keeper, numbers: &[u64], new: &[u64]) -> Result<()> {
     let place = Place { customer: Customer(0), port: 0, start: 0, end: 60 };
     let piece = |number: &u64| {
         let rows = new.contains(number).then(|| rows(*number as i64));
-        Piece { number: *number, place, rows, alive: None }
+        Piece { number: *number, place, rows, alive: None, kept: false }
     };
     let memo = Memo { next_piece: 100, closed: vec![(Customer(0), 7)], emitted: true };
     keeper.write(draft(), |give| {
@@ -83,6 +83,34 @@ fn deposed_process_can_not_publish() {
     assert!(error.to_string().contains("another process has taken over"), "{error}");
     write(&mut new, &[1, 3], &[3]).unwrap();
     assert_eq!(restored(&open(&folder).unwrap()).unwrap().len(), 2);
+}
+
+#[test]
+fn deposed_process_that_slept_through_several_checkpoints_can_not_publish() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = Folder::new(place.path());
+    let mut old = open(&folder).unwrap();
+    write(&mut old, &[1], &[1]).unwrap();
+    let mut new = open(&folder).unwrap();
+    for number in 2..9 {
+        write(&mut new, &[number], &[number]).unwrap();
+    }
+    assert!(!folder.names("manifests").unwrap().contains(&"000000000003.json".to_owned()), "its next number is free");
+    let error = write(&mut old, &[1, 2], &[2]).unwrap_err();
+    assert!(error.to_string().contains("another process has taken over"), "{error}");
+    assert!(!folder.names("manifests").unwrap().contains(&"000000000003.json".to_owned()));
+}
+
+#[test]
+fn checkpoint_on_its_way_is_not_there_before_it_has_settled() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = Folder::new(place.path());
+    let mut keeper = open(&folder).unwrap();
+    keeper.begin(draft(), |_| Ok(Vec::new())).unwrap();
+    assert!(keeper.is_busy() && !keeper.is_due(1_000));
+    assert_eq!(Keeper::last(&folder).unwrap().unwrap().number, 1);
+    assert!(keeper.settle(false).unwrap() && !keeper.settle(true).unwrap());
+    assert_eq!(Keeper::last(&folder).unwrap().unwrap().number, 2);
 }
 
 #[test]

@@ -157,6 +157,12 @@ pub trait Sink: Send {
         Ok(None)
     }
 
+    /// Whether rows may come only once what was prepared is committed (one transaction at a time). Else rows of the
+    /// next part are written while the checkpoint of the last one is on its way.
+    fn waits_for_commit(&self) -> bool {
+        false
+    }
+
     /// Makes visible what was prepared, now that a checkpoint says so. May be asked again for the same part after a
     /// crash, by this sink or by one that was opened anew.
     ///
@@ -167,8 +173,8 @@ pub trait Sink: Send {
         Ok(())
     }
 
-    /// Before the first row of a resumed run, whose last checkpoint was `part`: forgets what was prepared for it by a
-    /// process that did not live to commit it, and parts after it.
+    /// Before the first row of a resumed run, whose last checkpoint was `part`: forgets rows that were written since, what
+    /// was prepared for it by a process that did not live to commit it, and parts after it.
     ///
     /// # Errors
     /// When it can't be removed.

@@ -1,23 +1,23 @@
 //! `fyke checkpoints`: what a run has kept.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use fyke::checkpoint::{Folder, Keeper, Manifest};
+use fyke::checkpoint::{Keeper, Manifest, store_at};
 use fyke::connect::time_to_text;
-use fyke::{Error, Result};
+use fyke::{Error, Result, SinkMode};
 
-use crate::terminal::{Failure, ReportFormat, Table, count, out};
+use crate::drive::batch_runtime;
+use crate::terminal::{Failure, ReportFormat, Table, count, out, plural, say};
 
-/// List the checkpoints of a run, or look into one.
+/// List the checkpoints of a run, look into one, or export its state.
 ///
-/// The state itself is a table: SELECT * FROM state('FOLDER').
+/// The state itself is a table: SELECT * FROM state('PLACE').
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Checkpoints {
-    /// The folder that was given as --checkpoint
-    #[arg(value_name = "FOLDER")]
-    folder: PathBuf,
+    /// The folder or s3://bucket/prefix that was given as --checkpoint
+    #[arg(value_name = "PLACE")]
+    place: String,
 
     /// Look into this one: sources, operators, sinks
     #[arg(long, value_name = "NUMBER")]
@@ -26,6 +26,18 @@ pub struct Checkpoints {
     /// Look into the newest one
     #[arg(long, conflicts_with = "show")]
     last: bool,
+
+    /// Write the state of the newest one (or of --show) as a table: to a .parquet, .json or .csv
+    #[arg(long, value_name = "FILE")]
+    export: Option<String>,
+
+    /// Export only operators whose description holds this text
+    #[arg(long, value_name = "TEXT", requires = "export")]
+    operator: Option<String>,
+
+    /// Replace an export that is there already
+    #[arg(long, requires = "export")]
+    overwrite: bool,
 
     /// How it is printed; json is the manifest itself
     #[arg(long, value_enum, default_value_t)]
@@ -36,22 +48,27 @@ const EXAMPLES: &str = "\
 Examples:
   fyke checkpoints state/
   fyke checkpoints state/ --last
-  fyke batch -e \"SELECT operator, customer, count(*) FROM state('state/') GROUP BY operator, customer\"
-  fyke batch -e \"COPY (SELECT * FROM state('state/')) TO 'state.parquet'\"";
+  fyke checkpoints s3://bucket/run --export state.parquet --operator SessionAggregate
+  fyke batch -e \"SELECT operator, customer, count(*) FROM state('state/') GROUP BY operator, customer\"";
 
 impl Checkpoints {
     /// Prints what is there.
     pub fn execute(self) -> Result<ExitCode, Failure> {
-        let folder = Folder::new(&self.folder);
-        let numbers = Keeper::numbers(&folder)?;
+        let store = store_at(&self.place)?;
+        let numbers = Keeper::numbers(store.as_ref())?;
         let Some(newest) = numbers.last() else {
-            return Err(Error::usage(format!("{} holds no checkpoint", self.folder.display()))
-                .hint("give the folder that fyke run was given as --checkpoint")
+            return Err(Error::usage(format!("{} holds no checkpoint", self.place))
+                .hint("give what fyke run was given as --checkpoint")
                 .into());
         };
+        if let Some(file) = &self.export {
+            let rows = self.export(self.show.unwrap_or(*newest), file)?;
+            say(format!("{file}: {}", plural(rows, "row")));
+            return Ok(ExitCode::SUCCESS);
+        }
         match self.show.or(self.last.then_some(*newest)) {
             Some(number) => {
-                let manifest = Keeper::load(&folder, number)?;
+                let manifest = Keeper::load(store.as_ref(), number)?;
                 match self.format {
                     ReportFormat::Json => out(String::from_utf8_lossy(&manifest.to_bytes()?))?,
                     ReportFormat::Text => show(&manifest).into_iter().try_for_each(out)?,
@@ -59,7 +76,7 @@ impl Checkpoints {
             }
             None => {
                 let manifests =
-                    numbers.iter().map(|number| Keeper::load(&folder, *number)).collect::<Result<Vec<_>>>()?;
+                    numbers.iter().map(|number| Keeper::load(store.as_ref(), *number)).collect::<Result<Vec<_>>>()?;
                 match self.format {
                     ReportFormat::Json => {
                         for manifest in &manifests {
@@ -71,6 +88,21 @@ impl Checkpoints {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Writes the state of checkpoint `number` to a file; how many rows it has.
+    fn export(&self, number: u64, file: &str) -> Result<u64> {
+        let quoted = |text: &str| text.replace('\'', "''");
+        let operator = self.operator.as_deref().map(quoted).unwrap_or_default();
+        let query = format!(
+            "SELECT * FROM state('{}', {number}) WHERE strpos(operator, '{operator}') > 0",
+            quoted(&self.place)
+        );
+        let mode = if self.overwrite { SinkMode::Overwrite } else { SinkMode::Append };
+        batch_runtime()?.block_on(async {
+            let rows = fyke::context().sql(&query).await?;
+            rows.write().mode(mode).save(file).await
+        })
     }
 }
 

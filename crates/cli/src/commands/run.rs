@@ -36,10 +36,10 @@ pub struct Run {
     #[arg(long)]
     once: bool,
 
-    /// A folder of this run's own for checkpoints: after a stop or a crash the same command goes on where it stood.
-    /// Outputs become folders of parts, and each row appears in them once
-    #[arg(long, value_name = "FOLDER")]
-    checkpoint: Option<PathBuf>,
+    /// A folder or s3://bucket/prefix of this run's own for checkpoints: after a stop or a crash the same command goes on
+    /// where it stood. Outputs become folders of parts, and each row appears in them once
+    #[arg(long, value_name = "PLACE")]
+    checkpoint: Option<String>,
 
     /// How often a checkpoint is written; results appear with it
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration_us, requires = "checkpoint")]
@@ -182,10 +182,11 @@ impl Output {
 
 impl Run {
     fn settings(&self) -> Result<RunSettings> {
-        let checkpoint = self.checkpoint.as_ref().map(|folder| CheckpointSettings {
-            folder: folder.clone(),
+        let checkpoint = self.checkpoint.as_deref().map(CheckpointSettings::at).transpose()?;
+        let checkpoint = checkpoint.map(|settings| CheckpointSettings {
             every: Every::Time(self.checkpoint_every),
             may_change: self.changed_query,
+            ..settings
         });
         let cluster = self.cluster.settings()?;
         Ok(RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint, cluster })

@@ -1,6 +1,5 @@
 //! Compressed files: which they are, and their decompressed bytes.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,8 @@ use flate2::Crc;
 use fyke_types::{Error, Result};
 use zip::CompressionMethod;
 
+use super::handle::Handle;
+use super::objects;
 use super::source_bytes::{Counted, read_some};
 
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -50,6 +51,10 @@ pub(crate) fn by_magic(head: &[u8]) -> Option<Codec> {
 
 /// Whether the file at `path` is a zip archive, by its first bytes.
 pub(crate) fn is_zip(path: &Path) -> io::Result<bool> {
+    // a request for each of thousands of objects is too much
+    if objects::is_object(path) && !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip")) {
+        return Ok(false);
+    }
     let mut head = [0; 4];
     let read = head_of(path, &mut head)?;
     // the second is an archive without entries
@@ -63,7 +68,7 @@ pub(crate) fn is_compressed_name(path: &Path) -> bool {
 }
 
 fn head_of(path: &Path, head: &mut [u8]) -> io::Result<usize> {
-    let mut file = File::open(path)?;
+    let mut file = Handle::open(path)?;
     let mut filled = 0;
     while let Some(rest) = head.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match read_some(&mut file, rest)? {
@@ -104,7 +109,7 @@ pub(crate) fn entries(path: &Path) -> Result<Vec<Entry>> {
     let failed = |error: zip::result::ZipError| {
         Error::data(format!("{} is no readable zip archive", path.display())).detail(error)
     };
-    let file = File::open(path).map_err(|e| super::unreadable(path, &e))?;
+    let file = Handle::open(path).map_err(|e| super::unreadable(path, &e))?;
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(failed)?;
     let mut entries = Vec::new();
     for index in 0..archive.len() {
@@ -139,7 +144,7 @@ impl Entry {
 
 /// The decompressed bytes of `entry`. The archive's own reader would borrow the archive; the format needs no more than
 /// the place of the data, which stands behind the entry's local header.
-pub(crate) fn open_entry(file: File, entry: &Entry, read: Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+pub(crate) fn open_entry(file: Handle, entry: &Entry, read: Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
     let mut file = Counted::new(file, Arc::new(AtomicU64::new(0)));
     file.seek(entry.header_start)?;
     let mut header = [0; 30];

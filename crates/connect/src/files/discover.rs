@@ -1,4 +1,4 @@
-//! Which inputs a location names: a file, a glob, a folder with all below it, or standard input.
+//! Which inputs a location names: a file, a glob, a folder with all below it, objects of a bucket, or standard input.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use fyke_types::{Error, Result};
 
 use super::compression::{self, Entry};
 use super::origin::{Identity, identity};
+use super::{handle, objects};
 
 /// What a location means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Location {
     File(PathBuf),
     Folder(PathBuf),
     Glob(String),
+    /// `s3://bucket/…`: an object, a prefix or a glob.
+    Objects(String),
 }
 
 /// A file, or a file inside a zip archive.
@@ -37,7 +40,7 @@ impl Found {
     pub(crate) fn bytes(&self) -> u64 {
         match &self.entry {
             Some(entry) => entry.compressed(),
-            None => std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len()),
+            None => handle::len(&self.path).unwrap_or(0),
         }
     }
 }
@@ -49,6 +52,9 @@ impl Location {
         let path = Path::new(text);
         if text == "-" {
             return Self::Stdin;
+        }
+        if objects::is_location(text) {
+            return Self::Objects(text.to_owned());
         }
         if path.is_dir() || text.ends_with('/') {
             return Self::Folder(path.to_path_buf());
@@ -62,7 +68,7 @@ impl Location {
 
     /// Whether files may appear here later.
     pub(crate) fn may_grow(&self) -> bool {
-        matches!(self, Self::Folder(_) | Self::Glob(_))
+        matches!(self, Self::Folder(_) | Self::Glob(_) | Self::Objects(_))
     }
 
     /// The paths that exist now, in the order of their bytes.
@@ -73,6 +79,7 @@ impl Location {
         let mut paths = BTreeSet::new();
         match self {
             Self::Stdin => {}
+            Self::Objects(location) => return objects::paths(location),
             Self::File(path) => {
                 if path.is_file() || path.exists() {
                     paths.insert(path.clone());
@@ -104,7 +111,7 @@ impl Location {
         let mut found = Vec::with_capacity(paths.len());
         for path in paths {
             // only regular files have a beginning that can be looked at without taking it
-            if path.is_file() && compression::is_zip(&path).map_err(|e| super::unreadable(&path, &e))? {
+            if handle::is_regular(&path) && compression::is_zip(&path).map_err(|e| super::unreadable(&path, &e))? {
                 let entries = compression::entries(&path)?;
                 found.extend(entries.into_iter().map(|entry| Found { path: path.clone(), entry: Some(entry) }));
             } else {
@@ -131,6 +138,9 @@ impl Location {
             }
             Self::Folder(path) => Error::usage(format!("the folder {} holds no file", path.display()))
                 .hint("hidden files and those whose name begins with _ are skipped"),
+            Self::Objects(location) => Error::usage(format!("there is no object at {location}")).hint(
+                "give an object, a prefix or a glob; hidden objects and those whose name begins with _ are skipped",
+            ),
             Self::Glob(pattern) => Error::usage(format!("no file matches '{pattern}'"))
                 .hint("quote the pattern, and use ** for folders of any depth"),
         }

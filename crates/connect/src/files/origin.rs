@@ -41,9 +41,9 @@ pub(crate) struct Origin {
 impl Origin {
     /// The file at `path`, whose first bytes are `first`.
     pub(crate) fn of(path: &Path, first: &[u8]) -> Option<Arc<Self>> {
-        let metadata = std::fs::metadata(path).ok()?;
+        let identity = super::handle::identity_of(path).ok()?;
         let head = first.get(..HEAD_BYTES).unwrap_or(first).to_vec();
-        Some(Arc::new(Self { identity: identity(&metadata), head }))
+        Some(Arc::new(Self { identity, head }))
     }
 
     /// Whether the file at `path` begins like this one, under whatever name and compression.

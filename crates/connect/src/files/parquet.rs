@@ -1,6 +1,5 @@
 //! Parquet files as inputs: batches of rows that need no decoder.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +11,9 @@ use fyke_types::window::TIME;
 use fyke_types::{Error, Result};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::file::reader::Length;
+
+use super::handle::Handle;
 
 const BATCH_ROWS: usize = 8192;
 
@@ -77,8 +79,8 @@ impl ParquetRows {
     }
 
     fn open(&mut self) -> Result<ParquetRecordBatchReader> {
-        let file = File::open(&self.path).map_err(|e| super::unreadable(&self.path, &e))?;
-        self.bytes = file.metadata().map_or(0, |metadata| metadata.len());
+        let file = Handle::open(&self.path).map_err(|e| super::unreadable(&self.path, &e))?;
+        self.bytes = Length::len(&file);
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| self.unreadable(&e))?;
         self.total = builder.metadata().file_metadata().num_rows().max(0) as u64;
         let names: Vec<&String> = builder.schema().fields().iter().map(|field| field.name()).collect();
@@ -98,7 +100,7 @@ impl ParquetRows {
 /// # Errors
 /// `Data` where the file is no Parquet.
 pub(crate) fn schema_of(path: &Path) -> Result<SchemaRef> {
-    let file = File::open(path).map_err(|e| super::unreadable(path, &e))?;
+    let file = Handle::open(path).map_err(|e| super::unreadable(path, &e))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file)
         .map_err(|e| Error::data(format!("{} can't be read as Parquet", path.display())).detail(e))?;
     let fields = builder.schema().fields().iter().map(|f| Field::new(f.name(), plain(f.data_type()), true));

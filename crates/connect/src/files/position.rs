@@ -9,6 +9,7 @@ use fyke_types::{Error, Micros, Result};
 use serde::{Deserialize, Serialize};
 
 use super::follow::{SavedKnown, Tail};
+use super::handle;
 use super::origin::{Identity, Origin, bytes_of, hexadecimal, identity, is_rotation_of};
 use super::source_bytes::{ByteSource, FileBytes, Got};
 
@@ -69,10 +70,10 @@ impl SavedInput {
         if self.offset == 0 {
             return Ok(bytes);
         }
-        let Ok(metadata) = std::fs::metadata(&self.path) else { return Err(self.lost("it does not exist any more")) };
+        let Ok(bytes_now) = handle::len(&self.path) else { return Err(self.lost("it does not exist any more")) };
         let plain = self.entry.is_none() && !super::compression::detect(&self.path).is_ok_and(|codec| codec.is_some());
-        if plain && metadata.len() < self.offset {
-            return Err(self.lost(&format!("it has {} bytes now", metadata.len())));
+        if plain && bytes_now < self.offset {
+            return Err(self.lost(&format!("it has {bytes_now} bytes now")));
         }
         if self.entry.is_none() && origin.as_ref().is_some_and(|origin| !origin.begins(&self.path)) {
             return Err(self.lost("it begins otherwise now"));

@@ -13,6 +13,7 @@ use super::compression;
 use super::decode::{Item, Piece, Stream};
 use super::discover::{Found, Location};
 use super::lookahead::Tracked;
+use super::objects;
 use super::pool::{Done, Pool};
 use super::position::{Saved, SavedInput};
 use super::source::InputMaker;
@@ -72,7 +73,7 @@ impl Growth {
             if self.paths.contains(&path) {
                 continue;
             }
-            if compression::is_compressed_name(&path) {
+            if compression::is_compressed_name(&path) && !objects::is_object(&path) {
                 let size = std::fs::metadata(&path).map_or(0, |metadata| metadata.len());
                 if !before.contains(&(path.clone(), size)) {
                     self.settling.push((path, size));

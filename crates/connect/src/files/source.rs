@@ -15,6 +15,8 @@ use super::customer::CustomerFrom;
 use super::decode::{Content, Stream, Worker};
 use super::discover::{Found, Location};
 use super::follow::{FollowCounters, Known, SavedKnown, Tail};
+use super::handle;
+use super::objects;
 use super::origin::identity;
 use super::parquet::{self, ParquetRows};
 use super::pool::Pool;
@@ -27,12 +29,14 @@ use crate::stdio::{Feed, FeedBytes};
 const SAMPLE_BYTES: usize = 256 * 1024;
 const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 const POLL: Duration = Duration::from_millis(200);
+/// Each look costs a request.
+const POLL_OBJECTS: Duration = Duration::from_secs(10);
 
-/// A table over files, a folder, a glob or standard input.
+/// A table over files, a folder, a glob, objects (`s3://bucket/…`) or standard input.
 ///
 /// Settings beside the format's own: `customer_from` (`file`, the default: the file's name without extensions;
-/// `folder`; `path:PATTERN`), `max_line_bytes` (16 MiB; a longer line is a dead letter), `poll` (`200ms`: how often a
-/// followed location is looked at).
+/// `folder`; `path:PATTERN`), `max_line_bytes` (16 MiB; a longer line is a dead letter), `poll` (`200ms`, of
+/// objects `10s`: how often a followed location is looked at).
 #[derive(Debug)]
 pub struct FileSource {
     location: Location,
@@ -98,8 +102,9 @@ impl FileSource {
         let mut settings = Settings::new(format!("table {}", spec.name), spec.options.clone());
         let customer_from = CustomerFrom::new(settings.text("customer_from").as_deref())?;
         let max_line_bytes = settings.number("max_line_bytes")?.unwrap_or(MAX_LINE_BYTES);
-        let poll = settings.duration("poll")?.map_or(POLL, |us| Duration::from_micros(us.max(1_000).unsigned_abs()));
         let location = Location::new(&spec.location);
+        let usual = if matches!(location, Location::Objects(_)) { POLL_OBJECTS } else { POLL };
+        let poll = settings.duration("poll")?.map_or(usual, |us| Duration::from_micros(us.max(1_000).unsigned_abs()));
         let rows = match format {
             Some(format) => RowsFrom::Lines(format),
             None => rows_from(spec, &location, feed.as_deref(), &mut settings)?,
@@ -247,7 +252,7 @@ pub fn sample(location: &str, bytes: usize) -> Result<Vec<u8>> {
 fn sample_of(location: &Location, bytes: usize) -> Result<Option<Vec<u8>>> {
     let found = Location::inputs(location.paths()?)?;
     let exists = !found.is_empty();
-    for found in found.into_iter().filter(|found| found.entry.is_some() || found.path.is_file()) {
+    for found in found.into_iter().filter(|found| found.entry.is_some() || handle::is_regular(&found.path)) {
         let sample = first_bytes(found.path, found.entry, bytes)?;
         if !sample.is_empty() {
             return Ok(Some(sample));
@@ -385,9 +390,13 @@ impl InputMaker {
         Content::Lines(blocks.resumed(offset, header))
     }
 
-    /// Whether lines may be appended: compressed files and archives are complete.
+    /// Whether lines may be appended: compressed files, archives and objects are complete.
     fn grows(&self, found: &Found) -> bool {
         let compressed = || compression::detect(&found.path).is_ok_and(|codec| codec.is_some());
-        self.follow && found.entry.is_none() && !compression::is_compressed_name(&found.path) && !compressed()
+        self.follow
+            && !objects::is_object(&found.path)
+            && found.entry.is_none()
+            && !compression::is_compressed_name(&found.path)
+            && !compressed()
     }
 }

@@ -1,12 +1,12 @@
 //! Where an input's bytes come from: one trait for bounded files, growing files and standard input.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::compression::{self, Entry};
+use super::handle::Handle;
 use super::origin::Origin;
 
 /// What reading gave.
@@ -64,7 +64,7 @@ impl FileBytes {
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(&self.path)?;
+        let file = Handle::open(&self.path)?;
         if let Some(entry) = &self.entry {
             let mut entry = compression::open_entry(file, entry, Arc::clone(&self.read))?;
             skip(entry.as_mut(), self.at)?;
@@ -132,14 +132,14 @@ pub(crate) fn read_some(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usiz
 
 /// A file that says how far it was read.
 pub(crate) struct Counted {
-    file: File,
+    file: Handle,
     at: u64,
     read: Arc<AtomicU64>,
 }
 
 impl Counted {
     /// `file` from its start.
-    pub(crate) fn new(file: File, read: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(file: Handle, read: Arc<AtomicU64>) -> Self {
         Self { file, at: 0, read }
     }
 

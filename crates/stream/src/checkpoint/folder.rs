@@ -1,10 +1,11 @@
-//! A folder as a store of checkpoints. Files are durable when a call returns, and appear whole or not at all.
+//! A folder as a store. Files are durable when a call returns, and appear whole or not at all.
 
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use fyke_types::{Error, Result};
+use fyke_types::{Error, Result, Store, StoreWriter};
 
 /// Flat names inside a folder; a name may have one folder before it.
 #[derive(Debug, Clone)]
@@ -18,26 +19,8 @@ impl Folder {
         Self { path: path.into() }
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Creates a file; false if there is one of this name already.
-    ///
-    /// # Errors
-    /// `Unavailable` when it can't be written.
-    pub fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
-        let mut pending = self.pending(name)?;
-        pending.write_all(bytes).map_err(|error| unwritable(&pending.wanted, &error))?;
-        pending.publish()
-    }
-
     /// A file that gets its name when it is whole.
-    ///
-    /// # Errors
-    /// `Unavailable` when it can't be written.
-    pub fn pending(&self, name: &str) -> Result<Pending> {
+    fn pending(&self, name: &str) -> Result<Pending> {
         let wanted = self.path.join(name);
         let folder = wanted.parent().unwrap_or(&self.path);
         let hidden = folder.join(format!(".{}.{}", std::process::id(), name.replace('/', "-")));
@@ -45,34 +28,47 @@ impl Folder {
         let file = file.map_err(|error| unwritable(&wanted, &error))?;
         Ok(Pending { file, hidden, wanted })
     }
+}
 
-    /// A file's bytes.
-    ///
-    /// # Errors
-    /// `Data` when it is missing, `Unavailable` when it can't be read.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.path.join(name);
-        std::fs::read(&path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Error::data(format!("{} is missing", path.display())),
-            _ => Error::unavailable(format!("{} can't be read", path.display())).detail(error),
-        })
+impl Store for Folder {
+    fn place(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
     }
 
-    /// The names inside a folder of it, sorted; none where there is no such folder.
-    ///
-    /// # Errors
-    /// `Unavailable` when it can't be read.
-    pub fn names(&self, folder: &str) -> Result<Vec<String>> {
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+        let mut pending = self.pending(name)?;
+        pending.write_all(bytes).map_err(|error| unwritable(&pending.wanted, &error))?;
+        Box::new(pending).publish()
+    }
+
+    fn writer(&self, name: &str) -> Result<Box<dyn StoreWriter>> {
+        Ok(Box::new(self.pending(name)?))
+    }
+
+    fn read(&self, name: &str, range: Option<Range<u64>>) -> Result<Option<Vec<u8>>> {
+        let path = self.path.join(name);
+        let bytes = match range {
+            None => std::fs::read(&path),
+            Some(range) => read_range(&path, &range),
+        };
+        match bytes {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&path, &error)),
+        }
+    }
+
+    fn names(&self, folder: &str) -> Result<Vec<String>> {
         let path = self.path.join(folder);
-        let failed = |error| Error::unavailable(format!("{} can't be read", path.display())).detail(error);
         let entries = match std::fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
+            Err(error) => return Err(unreadable(&path, &error)),
         };
         let mut names = Vec::new();
         for entry in entries {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            let entry = entry.map_err(|error| unreadable(&path, &error))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
             if !name.starts_with('.') {
                 names.push(name);
             }
@@ -81,11 +77,7 @@ impl Folder {
         Ok(names)
     }
 
-    /// Removes a file; one that is gone already is no error.
-    ///
-    /// # Errors
-    /// `Unavailable` when it can't be removed.
-    pub fn remove(&self, name: &str) -> Result<()> {
+    fn remove(&self, name: &str) -> Result<()> {
         let path = self.path.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -96,20 +88,24 @@ impl Folder {
     }
 }
 
+fn read_range(path: &Path, range: &Range<u64>) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(range.start))?;
+    let mut bytes = Vec::new();
+    file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A file under a name that nobody reads. Dropped, it leaves nothing behind.
 #[derive(Debug)]
-pub struct Pending {
+struct Pending {
     file: File,
     hidden: PathBuf,
     wanted: PathBuf,
 }
 
-impl Pending {
-    /// Makes the file durable under its name; false if there is one of this name already.
-    ///
-    /// # Errors
-    /// `Unavailable` when it can't be written.
-    pub fn publish(self) -> Result<bool> {
+impl StoreWriter for Pending {
+    fn publish(self: Box<Self>) -> Result<bool> {
         let failed = |error: std::io::Error| unwritable(&self.wanted, &error);
         self.file.sync_all().map_err(failed)?;
         // a link, unlike a rename, fails where the name is taken
@@ -148,4 +144,8 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 
 fn unwritable(path: &Path, error: &std::io::Error) -> Error {
     Error::unavailable(format!("{} can't be written", path.display())).detail(error)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::unavailable(format!("{} can't be read", path.display())).detail(error)
 }

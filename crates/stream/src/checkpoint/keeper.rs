@@ -1,73 +1,104 @@
-//! Writes checkpoints, reads the last one, and removes what none needs any more.
+//! Begins checkpoints and says when they are durable, and reads the last one. One is on its way at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use fyke_types::{Clock, Error, PartsOf, Result};
+use fyke_types::{Clock, Error, PartsOf, Result, Store};
 
-use super::manifest::{Manifest, OperatorState, Segment, VERSION};
-use super::segments::{self, StateWriter, Written};
-use super::{Every, Folder};
+use super::Every;
+use super::flight::{Flight, Job, Kept, Published, remove_old};
+use super::manifest::{Manifest, OperatorState, VERSION};
+use super::segments;
 use crate::{GiveOf, NodeState, Snapshot};
 
 const MANIFESTS: &str = "manifests";
-const STATE: &str = "state";
-/// Of so many manifests the state is kept: the newest, and one to go back to.
-const KEPT: usize = 2;
+pub(super) const STATE: &str = "state";
+/// A process that finds its claim taken looks again, so often.
+const CLAIMS: usize = 5;
 
 /// The checkpoints of one run.
 #[derive(Debug)]
 pub struct Keeper {
-    folder: Folder,
+    store: Arc<dyn Store>,
     every: Every,
     clock: Arc<dyn Clock>,
-    /// The last one.
+    /// What tells this writer from others.
+    process: String,
+    /// The last one that is durable.
     manifest: Manifest,
     /// The checkpoint of an earlier process that this one goes on from.
     resumed_from: Option<u64>,
-    /// Files of older manifests, by number.
-    kept: BTreeMap<u64, BTreeSet<String>>,
+    kept: Kept,
+    /// The one on its way.
+    flight: Option<Flight>,
 }
 
 impl Keeper {
-    /// The checkpoints in `folder`: goes on from the last one, or begins a run. From now on an older process that still
+    /// The checkpoints in `store`: goes on from the last one, or begins a run. From now on an older process that still
     /// writes there is deposed.
     ///
     /// # Errors
-    /// `Data` for a corrupt manifest, `Unavailable` where the folder can't be used or another process takes it now.
-    pub fn open(folder: Folder, every: Every, clock: Arc<dyn Clock>) -> Result<Self> {
-        let last = Self::last(&folder)?;
+    /// `Data` for a corrupt manifest, `Unavailable` where the store can't be used or others take it all the time.
+    pub fn open(store: Arc<dyn Store>, every: Every, clock: Arc<dyn Clock>) -> Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let (own, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let process = format!("{own}-{:x}-{count}", clock.now());
+        for _ in 0..CLAIMS {
+            if let Some(keeper) = Self::claim(&store, every, &clock, &process)? {
+                return Ok(keeper);
+            }
+        }
+        Err(deposed(store.as_ref()))
+    }
+
+    /// One attempt; none where another process wrote a manifest meanwhile.
+    fn claim(store: &Arc<dyn Store>, every: Every, clock: &Arc<dyn Clock>, process: &str) -> Result<Option<Self>> {
+        let (mut last, mut kept) = (None, Kept::new());
+        let numbers = Self::numbers(store.as_ref())?;
+        for number in &numbers {
+            // one that is gone by now was removed by a process that still writes
+            last = read_manifest(store.as_ref(), *number)?;
+            last.iter().for_each(|manifest: &Manifest| _ = kept.insert(*number, files_of(manifest)));
+        }
+        if last.is_none() && !numbers.is_empty() {
+            return Ok(None);
+        }
         // a process that failed before its outputs were open has left nothing to go on from
         let resumed_from = last.as_ref().filter(|last| !last.sinks.is_empty()).map(|last| last.number);
         let now = clock.now();
         let manifest = last.unwrap_or_else(|| Manifest { run: format!("{now:x}"), ..Manifest::default() });
-        let mut keeper = Self { folder, every, clock, manifest, resumed_from, kept: BTreeMap::new() };
-        for number in Self::numbers(&keeper.folder)? {
-            let manifest = Self::load(&keeper.folder, number)?;
-            keeper.kept.insert(number, files_of(&manifest));
+        let (store, clock, process) = (Arc::clone(store), Arc::clone(clock), process.to_owned());
+        let mut keeper = Self { store, every, clock, process, manifest, resumed_from, kept, flight: None };
+        if keeper.manifest.complete {
+            return Ok(Some(keeper));
         }
-        if !keeper.manifest.complete {
-            let claim = Manifest { generation: keeper.manifest.generation + 1, ..keeper.manifest.clone() };
-            keeper.publish(claim)?;
-            keeper.remove_unpublished()?;
+        let claim = Manifest { generation: keeper.manifest.generation + 1, ..keeper.manifest.clone() };
+        let claim = keeper.numbered(claim);
+        if !publish(keeper.store.as_ref(), &claim)? {
+            return Ok(None);
         }
-        Ok(keeper)
+        keeper.kept.insert(claim.number, files_of(&claim));
+        keeper.manifest = claim;
+        remove_old(keeper.store.as_ref(), &mut keeper.kept)?;
+        keeper.remove_unpublished()?;
+        Ok(Some(keeper))
     }
 
-    /// The last checkpoint in `folder`, if there is any.
+    /// The last checkpoint in a store, if there is any.
     ///
     /// # Errors
     /// As [`Keeper::open`].
-    pub fn last(folder: &Folder) -> Result<Option<Manifest>> {
-        Self::numbers(folder)?.last().map(|number| Self::load(folder, *number)).transpose()
+    pub fn last(store: &dyn Store) -> Result<Option<Manifest>> {
+        Self::numbers(store)?.last().map(|number| Self::load(store, *number)).transpose()
     }
 
-    /// The numbers of the checkpoints in `folder`, the oldest first.
+    /// The numbers of the checkpoints in a store, the oldest first.
     ///
     /// # Errors
-    /// `Unavailable` when the folder can't be read.
-    pub fn numbers(folder: &Folder) -> Result<Vec<u64>> {
-        let names = folder.names(MANIFESTS)?;
+    /// `Unavailable` when they can't be listed.
+    pub fn numbers(store: &dyn Store) -> Result<Vec<u64>> {
+        let names = store.names(MANIFESTS)?;
         Ok(names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect())
     }
 
@@ -75,12 +106,11 @@ impl Keeper {
     ///
     /// # Errors
     /// `Data` where it is missing or corrupt.
-    pub fn load(folder: &Folder, number: u64) -> Result<Manifest> {
-        let file = file_of(number);
-        Manifest::from_bytes(&folder.read(&file)?, &folder.path().join(&file).display().to_string())
+    pub fn load(store: &dyn Store, number: u64) -> Result<Manifest> {
+        read_manifest(store, number)?.ok_or_else(|| missing(store, &file_of(number)))
     }
 
-    /// The last checkpoint.
+    /// The last checkpoint that is durable. While one is on its way it says nothing of the operators.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -101,12 +131,18 @@ impl Keeper {
         self.manifest.number + 1
     }
 
-    /// Whether it is time.
+    /// Whether a checkpoint is on its way.
+    pub fn is_busy(&self) -> bool {
+        self.flight.is_some()
+    }
+
+    /// Whether it is time, and none is on its way.
     pub fn is_due(&self, epochs: u64) -> bool {
-        match self.every {
-            Every::Time(every) => self.clock.now().saturating_sub(self.manifest.written_at) >= every,
-            Every::Epochs(every) => epochs >= self.manifest.epochs + every,
-        }
+        !self.is_busy()
+            && match self.every {
+                Every::Time(every) => self.clock.now().saturating_sub(self.manifest.written_at) >= every,
+                Every::Epochs(every) => epochs >= self.manifest.epochs + every,
+            }
     }
 
     /// What an operator of the last checkpoint remembers, all pieces with their rows.
@@ -114,98 +150,131 @@ impl Keeper {
     /// # Errors
     /// `Data` for files that are missing or corrupt.
     pub fn state(&self, operator: &OperatorState) -> Result<Snapshot> {
-        snapshot_of(&self.folder, operator)
+        snapshot_of(self.store.as_ref(), operator)
     }
 
-    /// Writes a checkpoint: `draft` says all but what the operators remember, which `snapshot` gives.
+    /// Begins a checkpoint: `draft` says all but what the operators remember, which `snapshot` gives. It is durable once
+    /// [`Keeper::settle`] says so; none may be on its way.
     ///
     /// # Errors
-    /// `Unavailable` when it can't be written, or when another process has taken over; what `snapshot` fails with.
+    /// What `snapshot` fails with.
+    pub fn begin(
+        &mut self,
+        draft: Manifest,
+        snapshot: impl FnOnce(GiveOf<'_>) -> Result<Vec<NodeState>>,
+    ) -> Result<()> {
+        let mut pieces = Vec::new();
+        let nodes = snapshot(&mut |key, piece| {
+            pieces.push((key.to_owned(), piece));
+            Ok(())
+        })?;
+        let Manifest { run, generation, .. } = &self.manifest;
+        let manifest =
+            self.numbered(Manifest { run: run.clone(), generation: *generation, operators: Vec::new(), ..draft });
+        let before = std::mem::take(&mut self.manifest.operators);
+        let job = Job { store: Arc::clone(&self.store), manifest, nodes, pieces, before, kept: self.kept.clone() };
+        self.flight = Some(match self.every {
+            Every::Time(_) => Flight::in_thread(job)?,
+            Every::Epochs(_) => Flight::Deferred(Box::new(job)),
+        });
+        Ok(())
+    }
+
+    /// Whether the checkpoint on its way is durable by now: true once for each. `wait`: until it is.
+    ///
+    /// # Errors
+    /// `Unavailable` when it can't be written, or when another process has taken over.
+    pub fn settle(&mut self, wait: bool) -> Result<bool> {
+        let Some(flight) = self.flight.take_if(|flight| wait || flight.has_landed()) else { return Ok(false) };
+        let Published { manifest, kept } = flight.end()?;
+        (self.manifest, self.kept) = (manifest, kept);
+        Ok(true)
+    }
+
+    /// Writes a checkpoint and waits for it.
+    ///
+    /// # Errors
+    /// As [`Keeper::begin`] and [`Keeper::settle`].
     pub fn write(
         &mut self,
         draft: Manifest,
         snapshot: impl FnOnce(GiveOf<'_>) -> Result<Vec<NodeState>>,
     ) -> Result<()> {
-        let file = format!("{STATE}/{:012}-{}.arrow", self.next_number(), self.manifest.generation);
-        let mut writer = StateWriter::new(&self.folder, file);
-        let nodes = snapshot(&mut |key, piece| writer.piece(key, piece))?;
-        let Some(mut written) = writer.finish()? else { return Err(self.deposed()) };
-        let mut before: BTreeMap<String, Vec<Segment>> = std::mem::take(&mut self.manifest.operators)
-            .into_iter()
-            .map(|operator| (operator.key, operator.segments))
-            .collect();
-        let mut operators = Vec::with_capacity(nodes.len());
-        for NodeState { key, describe, memo } in nodes {
-            let Written { segments: new, pieces } = written.remove(&key).unwrap_or_default();
-            let alive: BTreeSet<u64> = pieces.iter().map(|piece| piece.number).collect();
-            let mut segments = before.remove(&key).unwrap_or_default();
-            segments.retain(|segment| segment.pieces.iter().any(|piece| alive.contains(piece)));
-            segments.extend(new);
-            operators.push(OperatorState { key, describe, memo, segments, pieces });
-        }
-        let Manifest { run, generation, .. } = &self.manifest;
-        self.publish(Manifest { run: run.clone(), generation: *generation, operators, ..draft })
+        self.begin(draft, snapshot)?;
+        self.settle(true).map(|_| ())
     }
 
-    fn publish(&mut self, manifest: Manifest) -> Result<()> {
-        let manifest = Manifest {
+    /// The next manifest.
+    fn numbered(&self, manifest: Manifest) -> Manifest {
+        Manifest {
             version: VERSION,
             written_by: format!("fyke {}", env!("CARGO_PKG_VERSION")),
+            process: self.process.clone(),
             number: self.next_number(),
             written_at: self.clock.now(),
             ..manifest
-        };
-        if !self.folder.create(&file_of(manifest.number), &manifest.to_bytes()?)? {
-            return Err(self.deposed());
         }
-        self.kept.insert(manifest.number, files_of(&manifest));
-        self.manifest = manifest;
-        self.remove_old()
     }
 
     /// Removes what a process wrote that did not live to publish it; it can't do so any more.
     fn remove_unpublished(&self) -> Result<()> {
-        for name in self.folder.names(STATE)? {
+        for name in self.store.names(STATE)? {
             let file = format!("{STATE}/{name}");
             if !self.kept.values().any(|kept| kept.contains(&file)) {
-                self.folder.remove(&file)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn deposed(&self) -> Error {
-        Error::unavailable(format!("another process has taken over the checkpoint {}", self.folder.path().display()))
-            .hint("one run has one process that writes its checkpoints: stop the other one, or give another folder")
-    }
-
-    /// Removes old manifests, then the files that none of the others needs.
-    fn remove_old(&mut self) -> Result<()> {
-        while self.kept.len() > KEPT
-            && let Some((number, files)) = self.kept.pop_first()
-        {
-            self.folder.remove(&file_of(number))?;
-            for file in files.iter().filter(|file| !self.kept.values().any(|kept| kept.contains(*file))) {
-                self.folder.remove(file)?;
+                self.store.remove(&file)?;
             }
         }
         Ok(())
     }
 }
 
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // whoever opens the store next in this process must not meet this one there
+        self.flight.take().into_iter().for_each(|flight| _ = flight.end());
+    }
+}
+
+/// Publishes a manifest; false where this process is deposed.
+pub(super) fn publish(store: &dyn Store, manifest: &Manifest) -> Result<bool> {
+    let file = file_of(manifest.number);
+    if !store.create(&file, &manifest.to_bytes()?)? {
+        return Ok(false);
+    }
+    // one that slept while another wrote several finds its number free again: those before it have been removed
+    let newest = Keeper::numbers(store)?.pop();
+    if newest.is_some_and(|newest| newest > manifest.number) {
+        store.remove(&file)?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+pub(super) fn deposed(store: &dyn Store) -> Error {
+    Error::unavailable(format!("another process has taken over the checkpoint {}", store.place("")))
+        .hint("one run has one process that writes its checkpoints: stop the other one, or give another --checkpoint")
+}
+
+fn missing(store: &dyn Store, file: &str) -> Error {
+    Error::data(format!("{} is missing", store.place(file)))
+        .hint("was it removed by hand? Start over with another --checkpoint and output")
+}
+
+fn read_manifest(store: &dyn Store, number: u64) -> Result<Option<Manifest>> {
+    let file = file_of(number);
+    store.read(&file, None)?.map(|bytes| Manifest::from_bytes(&bytes, &store.place(&file))).transpose()
+}
+
 /// What an operator of a checkpoint remembers, all pieces with their rows.
 ///
 /// # Errors
 /// `Data` for files that are missing or corrupt.
-pub fn snapshot_of(folder: &Folder, operator: &OperatorState) -> Result<Snapshot> {
-    let mut files: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+pub fn snapshot_of(store: &dyn Store, operator: &OperatorState) -> Result<Snapshot> {
     let mut rows = BTreeMap::new();
     for segment in &operator.segments {
-        if !files.contains_key(segment.file.as_str()) {
-            files.insert(&segment.file, folder.read(&segment.file)?);
-        }
-        let bytes = files.get(segment.file.as_str()).map(Vec::as_slice).unwrap_or_default();
-        rows.extend(segments::read(segment, bytes)?);
+        let range = segment.offset..segment.offset.saturating_add(segment.bytes);
+        let Some(bytes) = store.read(&segment.file, Some(range))? else { return Err(missing(store, &segment.file)) };
+        rows.extend(segments::read(segment, &bytes)?);
     }
     let mut snapshot = Snapshot { memo: operator.memo.clone(), ..Snapshot::default() };
     for piece in &operator.pieces {
@@ -218,10 +287,10 @@ pub fn snapshot_of(folder: &Folder, operator: &OperatorState) -> Result<Snapshot
     Ok(snapshot)
 }
 
-fn files_of(manifest: &Manifest) -> BTreeSet<String> {
+pub(super) fn files_of(manifest: &Manifest) -> BTreeSet<String> {
     manifest.operators.iter().flat_map(|o| &o.segments).map(|segment| segment.file.clone()).collect()
 }
 
-fn file_of(number: u64) -> String {
+pub(super) fn file_of(number: u64) -> String {
     format!("{MANIFESTS}/{number:012}.json")
 }

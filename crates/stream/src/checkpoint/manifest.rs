@@ -16,6 +16,9 @@ pub struct Manifest {
     pub version: u32,
     /// Of Fyke, for the person who reads it.
     pub written_by: String,
+    /// The writer's own mark: no two processes write the same bytes.
+    #[serde(default)]
+    pub process: String,
     /// Counted from 1.
     pub number: u64,
     /// The process that wrote it, counted within the run from 1.

@@ -8,11 +8,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::buffer::BooleanBuffer;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use fyke_types::{Error, Result};
+use fyke_types::{Error, Result, Store, StoreWriter};
 use twox_hash::XxHash64;
 
-use super::Folder;
-use super::folder::Pending;
 use super::manifest::{PieceState, Segment};
 use crate::Piece;
 
@@ -27,7 +25,7 @@ pub(super) struct Written {
 
 /// Writes the new pieces of a checkpoint as they come, so that they need not be held together.
 pub(super) struct StateWriter<'a> {
-    folder: &'a Folder,
+    store: &'a dyn Store,
     name: String,
     /// None before the first piece that carries rows: a checkpoint without any has no file.
     open: Option<OpenSegment>,
@@ -44,7 +42,7 @@ struct OpenSegment {
 
 /// A file that knows what was written to it since the segment began.
 struct Counted {
-    to: BufWriter<Pending>,
+    to: BufWriter<Box<dyn StoreWriter>>,
     offset: u64,
     bytes: u64,
     hash: XxHash64,
@@ -65,8 +63,8 @@ impl Write for Counted {
 
 impl<'a> StateWriter<'a> {
     /// A writer into the file `name`.
-    pub(super) fn new(folder: &'a Folder, name: String) -> Self {
-        Self { folder, name, open: None, written: BTreeMap::new() }
+    pub(super) fn new(store: &'a dyn Store, name: String) -> Self {
+        Self { store, name, open: None, written: BTreeMap::new() }
     }
 
     /// Lists a piece of the operator `key`, and writes its rows if it carries them.
@@ -85,7 +83,7 @@ impl<'a> StateWriter<'a> {
                 let to = match other {
                     Some(open) => self.close(open)?,
                     None => {
-                        let to = BufWriter::with_capacity(1 << 20, self.folder.pending(&self.name)?);
+                        let to = BufWriter::with_capacity(1 << 20, self.store.writer(&self.name)?);
                         Counted { to, offset: 0, bytes: 0, hash: XxHash64::with_seed(0) }
                     }
                 };
@@ -125,17 +123,16 @@ impl<'a> StateWriter<'a> {
     }
 }
 
-/// The rows of a segment's pieces, by number. `file` is all of the segment's file.
-pub(super) fn read(segment: &Segment, file: &[u8]) -> Result<Vec<(u64, RecordBatch)>> {
+/// The rows of a segment's pieces, by number. `bytes` is what its file has where it lies.
+pub(super) fn read(segment: &Segment, bytes: &[u8]) -> Result<Vec<(u64, RecordBatch)>> {
     let corrupt = |detail: String| {
         Error::data(format!("the checkpoint's file {} is corrupt from byte {}", segment.file, segment.offset))
             .detail(detail)
             .hint("remove the newest manifest to go back to the checkpoint before it, or start over in another folder")
     };
-    let (start, end) = (segment.offset as usize, segment.offset.saturating_add(segment.bytes) as usize);
-    let Some(bytes) = file.get(start..end) else {
-        return Err(corrupt(format!("it has {} bytes, {end} are needed", file.len())));
-    };
+    if bytes.len() as u64 != segment.bytes {
+        return Err(corrupt(format!("it has {} bytes from there, {} are needed", bytes.len(), segment.bytes)));
+    }
     if hash(bytes) != segment.hash {
         return Err(corrupt("its checksum differs".to_owned()));
     }
@@ -191,6 +188,7 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int64Array};
     use proptest::prelude::*;
 
+    use super::super::Folder;
     use super::*;
     use crate::{Customer, Place};
 
@@ -213,14 +211,16 @@ mod tests {
         let mut writer = StateWriter::new(&folder, "state/1".to_owned());
         pieces.iter().try_for_each(|piece| writer.piece("a", piece.clone())).expect("written");
         let mut written = writer.finish().expect("written").expect("a new file");
-        (written.remove("a").expect("an operator").segments, folder.read("state/1").expect("read"))
+        let bytes = folder.read("state/1", None).expect("read").expect("there");
+        (written.remove("a").expect("an operator").segments, bytes)
     }
 
     #[test]
     fn pieces_of_several_shapes_come_back_by_number() {
         let pieces = [piece(4, 0, vec![1, 2]), piece(7, 1, vec![]), piece(9, 0, vec![3])];
         let (segments, bytes) = write(&pieces);
-        let found: Vec<_> = segments.iter().flat_map(|s| read(s, &bytes).expect("read")).collect();
+        let of = |s: &Segment| bytes[s.offset as usize..(s.offset + s.bytes) as usize].to_vec();
+        let found: Vec<_> = segments.iter().flat_map(|s| read(s, &of(s)).expect("read")).collect();
         let expected: Vec<_> = pieces.into_iter().map(|p| (p.number, p.rows.expect("rows"))).collect();
         assert_eq!(found, expected);
     }

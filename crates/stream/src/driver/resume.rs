@@ -119,16 +119,25 @@ impl Driver {
         self.execution.restore(saved)
     }
 
-    /// Whether one was.
+    /// Makes visible what a checkpoint that became durable meanwhile holds, and begins the next one if it is time. Whether
+    /// one became durable.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<bool> {
+        let durable = self.commit_checkpoint(false)?;
         match &self.keeper {
-            Some(keeper) if keeper.is_due(self.progress.epochs) => self.checkpoint(false).map(|()| true),
-            _ => Ok(false),
+            Some(keeper) if keeper.is_due(self.progress.epochs) => self.begin_checkpoint(false).map(|()| durable),
+            _ => Ok(durable),
         }
     }
 
-    /// Prepares what the sinks have, writes a manifest that says so, and only then makes it visible.
+    /// Writes a checkpoint and waits until what it holds is visible.
     pub(super) fn checkpoint(&mut self, complete: bool) -> Result<()> {
+        self.commit_checkpoint(true)?;
+        self.begin_checkpoint(complete)?;
+        self.commit_checkpoint(true).map(|_| ())
+    }
+
+    /// Prepares what the sinks have and begins a checkpoint that says so. It becomes durable while the next epochs run.
+    pub(super) fn begin_checkpoint(&mut self, complete: bool) -> Result<()> {
         let Some(number) = self.keeper.as_ref().map(|keeper| keeper.next_number()) else { return Ok(()) };
         let mut sinks = Vec::new();
         for (name, rows, sink) in self.sinks() {
@@ -160,14 +169,26 @@ impl Driver {
         };
         if let Some(keeper) = &mut self.keeper {
             let execution = &mut self.execution;
-            keeper.write(draft, |give| if complete { Ok(Vec::new()) } else { execution.snapshot(give) })?;
+            keeper.begin(draft, |give| if complete { Ok(Vec::new()) } else { execution.snapshot(give) })?;
         }
-        for ((_, _, sink), state) in self.sinks().zip(&sinks) {
+        self.prepared = sinks;
+        let waits = self.sinks().any(|(_, _, sink)| sink.waits_for_commit());
+        if waits { self.commit_checkpoint(true).map(|_| ()) } else { Ok(()) }
+    }
+
+    /// Makes visible what the checkpoint on its way holds, if it is durable, and says so. `wait`: once it is.
+    pub(super) fn commit_checkpoint(&mut self, wait: bool) -> Result<bool> {
+        let Some(keeper) = &mut self.keeper else { return Ok(false) };
+        if !keeper.settle(wait)? {
+            return Ok(false);
+        }
+        let prepared = std::mem::take(&mut self.prepared);
+        for ((_, _, sink), state) in self.sinks().zip(&prepared) {
             if let Some(prepared) = &state.prepared {
                 sink.commit(prepared)?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// All sinks by name, with the counter of those that count: results, then dead letters and late rows.

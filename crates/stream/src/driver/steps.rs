@@ -53,6 +53,37 @@ impl Driver {
         self.checkpoint(false)
     }
 
+    /// Reads what the source that is furthest behind has next, as one epoch, and closes it; false where all have ended.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub fn step_once(&mut self) -> Result<bool> {
+        if !self.has_more() {
+            return Ok(false);
+        }
+        self.step(Duration::ZERO)?;
+        Ok(true)
+    }
+
+    /// Begins a checkpoint, unless one is on its way: it becomes durable with [`Driver::settle_checkpoint`].
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub fn start_checkpoint(&mut self) -> Result<()> {
+        match &self.keeper {
+            Some(keeper) if !keeper.is_busy() => self.begin_checkpoint(false),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the checkpoint on its way, if there is one, and makes visible what it holds.
+    ///
+    /// # Errors
+    /// As [`Driver::run`].
+    pub fn settle_checkpoint(&mut self) -> Result<()> {
+        self.commit_checkpoint(true).map(|_| ())
+    }
+
     /// The input has come to its end: every window closes, outputs are published.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
-//! Files and standard output as places for rows. A file is published by renaming it at the end: half a result never
-//! looks like one.
+//! Files, objects and standard output as places for rows. A file is published by renaming it at the end: half a result
+//! never looks like one.
 
 mod csv;
 mod json;
+mod objects;
 mod output;
 mod parquet;
 mod parts;
@@ -11,8 +12,13 @@ use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
 
 use output::Output;
 
+use super::objects::is_location;
+
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+    if is_location(&spec.location) {
+        return Ok(Box::new(objects::ObjectSink::new(spec)?));
+    }
     match &spec.parts {
         // what standard output was given can't be taken back
         Some(of) if spec.location != "-" => Ok(Box::new(parts::PartsSink::new(spec, of)?)),
@@ -41,6 +47,27 @@ fn plain(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
 /// The error of an output that can't be written.
 fn unwritable(location: &str, error: &std::io::Error) -> Error {
     Error::unavailable(format!("{location} can't be written")).detail(error)
+}
+
+/// The extension of what a format writes.
+fn extension(spec: &SinkSpec) -> &'static str {
+    match spec.format.as_str() {
+        "PARQUET" => "parquet",
+        "CSV" => "csv",
+        _ => "json",
+    }
+}
+
+/// The number in the name of a part of `run`: `part-RUN-NUMBER.json`.
+fn number_of(name: &str, run: &str) -> Option<u64> {
+    let rest = name.strip_prefix("part-")?.strip_prefix(run)?.strip_prefix('-')?;
+    rest.split('.').next()?.parse().ok()
+}
+
+/// The error of an output that must not be added to.
+fn held(location: &str) -> Error {
+    Error::usage(format!("output {location} already holds rows of another run"))
+        .hint("--overwrite replaces them; or name another output")
 }
 
 /// The error of rows that come after the end.

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use fyke_types::{Error, PartsOf, Result, Sink, SinkMode, SinkSpec};
 
 use super::output::{holds_rows, is_part};
-use super::{finished, plain, unwritable};
+use super::{extension, finished, held, number_of, plain, unwritable};
 
 /// See the module.
 pub(super) struct PartsSink {
@@ -49,12 +49,9 @@ impl PartsSink {
             return Err(held(location));
         }
         std::fs::create_dir_all(&folder).map_err(failed)?;
-        let extension = match spec.format.as_str() {
-            "PARQUET" => "parquet",
-            "CSV" => "csv",
-            _ => "json",
-        };
-        let replaces = spec.mode == SinkMode::Overwrite && !of.resumed;
+        let extension = extension(spec);
+        // a process may have died between the checkpoint of its first part and the removal of the others
+        let replaces = spec.mode == SinkMode::Overwrite;
         let (spec, of) = (spec.clone(), of.clone());
         let mut sink = Self { spec, folder, extension, of, open: None, rows: 0, any: false, replaces };
         // wrong settings and columns are said now, not with the first row
@@ -97,19 +94,13 @@ impl PartsSink {
 
     /// The number in the name of a part of this run.
     fn number(&self, name: &str) -> Option<u64> {
-        let rest = name.strip_prefix("part-")?.strip_prefix(self.of.run.as_str())?.strip_prefix('-')?;
-        rest.split('.').next()?.parse().ok()
+        number_of(name, &self.of.run)
     }
 }
 
 /// The name of a part that was prepared under `hidden`.
 fn visible(hidden: &str) -> Option<&str> {
     hidden.strip_prefix('.')?.rsplit_once('.').map(|(name, _)| name)
-}
-
-fn held(location: &str) -> Error {
-    Error::usage(format!("output {location} already holds rows of another run"))
-        .hint("--overwrite replaces them; or name another output")
 }
 
 impl Sink for PartsSink {
@@ -165,6 +156,8 @@ impl Sink for PartsSink {
     }
 
     fn recover(&mut self, part: u64) -> Result<()> {
+        // the same sink may go on for another generation, which gets these rows again
+        (self.open, self.rows) = (None, 0);
         let own = self.hidden("open");
         for name in self.names()? {
             let unfinished = name.strip_prefix('.').is_some_and(|hidden| {
