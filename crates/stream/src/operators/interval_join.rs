@@ -1,0 +1,412 @@
+//! Two streams joined where their times lie near each other.
+//!
+//! A row waits until the other input's watermark shows that no partner can come any more; what found none is then given
+//! by an outer join. Which pairs match is decided by the condition itself, so that bounds are exact; the bounds only
+//! say how long a row waits. A row is late if its input's watermark has passed its time. The mark behind is held by the
+//! rows that wait, so both times of a pair are in time for whatever stands behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, UInt32Array, new_null_array};
+use datafusion::arrow::compute::{filter, take};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::JoinType;
+use datafusion::physical_expr::PhysicalExpr;
+use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
+
+use super::join_port::{JoinKeys, Known, pick_rows};
+use super::JoinPort;
+use crate::operator::combined;
+use crate::state::{KeyId, PieceNumbers, RowAt, Waiting, evaluate_filter, restored_matches};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Snapshot, StateSize, Tagged};
+
+/// So many pairs, or rows without partner, are looked at together.
+const AT_ONCE: usize = 8_192;
+
+/// What a join is made of.
+pub struct JoinShape {
+    /// Inner, outer, semi or anti, of either side.
+    pub join_type: JoinType,
+    /// Left and right.
+    pub ports: [JoinPort; 2],
+    /// Types of the keys.
+    pub key_types: Vec<DataType>,
+    /// Whether keys that are null are equal.
+    pub nulls_match: bool,
+    /// Over columns of a pair: which pairs match, beside their keys.
+    pub condition: Option<Arc<dyn PhysicalExpr>>,
+    /// Columns of a pair: left, then right.
+    pub pair: SchemaRef,
+    /// Columns that come out.
+    pub schema: SchemaRef,
+    /// Whether the keys hold the customer, so that its own watermark applies.
+    pub by_customer: bool,
+}
+
+/// Which side's rows leave with their first partner: of a semi join they are given then, of an anti join never.
+fn first_match(join_type: JoinType) -> Option<(usize, bool)> {
+    match join_type {
+        JoinType::LeftSemi => Some((0, true)),
+        JoinType::RightSemi => Some((1, true)),
+        JoinType::LeftAnti => Some((0, false)),
+        JoinType::RightAnti => Some((1, false)),
+        _ => None,
+    }
+}
+
+impl JoinShape {
+    /// Whether rows of a side are given that found no partner.
+    fn gives_unmatched(&self, port: usize) -> bool {
+        match self.join_type {
+            JoinType::Full => true,
+            JoinType::Left | JoinType::LeftAnti => port == 0,
+            JoinType::Right | JoinType::RightAnti => port == 1,
+            _ => false,
+        }
+    }
+
+    /// Whether it must be known of a side's waiting rows if they found a partner.
+    fn counts_matches(&self, port: usize) -> bool {
+        first_match(self.join_type).is_none() && self.gives_unmatched(port)
+    }
+
+    /// Output rows of one side's columns alone.
+    fn alone(&self, port: usize, own: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+        if first_match(self.join_type).is_some() {
+            return Ok(RecordBatch::try_new(Arc::clone(&self.schema), own)?);
+        }
+        let others = if port == 0 { own.len()..self.pair.fields().len() } else { 0..self.pair.fields().len() - own.len() };
+        let nulls = others.map(|at| new_null_array(self.pair.field(at).data_type(), rows));
+        let columns: Vec<ArrayRef> = match port {
+            0 => own.into_iter().chain(nulls).collect(),
+            _ => nulls.chain(own).collect(),
+        };
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+}
+
+/// What waits for one customer, or for all.
+struct Open {
+    waiting: Waiting,
+    /// By input: the mark behind which partners may be gone already.
+    closed: [Micros; 2],
+    /// By input: up to where partners were forgotten since their customer fell silent.
+    closed_ahead: [Micros; 2],
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self { waiting: Waiting::default(), closed: [WATERMARK_START; 2], closed_ahead: [WATERMARK_START; 2] }
+    }
+}
+
+/// See the module. State: the rows that wait, each once.
+pub struct IntervalJoin {
+    shape: JoinShape,
+    keys: JoinKeys,
+    open: BTreeMap<Customer, Open>,
+    marks: [Marks; 2],
+    numbers: PieceNumbers,
+}
+
+/// Pairs that may match: rows that have come, and rows that have waited.
+#[derive(Default)]
+struct Pairs {
+    come: Vec<u32>,
+    waited: Vec<(KeyId, RowAt)>,
+}
+
+/// A batch that has come, and what is found out about it.
+struct Arrived<'a> {
+    port: usize,
+    customer: Customer,
+    batch: &'a RecordBatch,
+    known: &'a Known,
+    matched: Vec<bool>,
+    /// Rows of the other side that leave with this, their first, partner.
+    leaving: Vec<(KeyId, RowAt)>,
+}
+
+impl IntervalJoin {
+    /// An operator without rows.
+    ///
+    /// # Errors
+    /// When a key type cannot be compared.
+    pub fn new(shape: JoinShape) -> Result<Self> {
+        let keys = JoinKeys::new(shape.key_types.clone(), shape.nulls_match)?;
+        let marks = [Marks::start(), Marks::start()];
+        Ok(Self { shape, keys, open: BTreeMap::new(), marks, numbers: PieceNumbers::default() })
+    }
+
+    fn give_rows(&self, port: usize, customer: Customer, batch: &RecordBatch, rows: &[u32], out: &mut Output) -> Result<()> {
+        if !rows.is_empty() {
+            let batch = pick_rows(batch, rows)?;
+            out.give(customer, self.shape.alone(port, batch.columns().to_vec(), batch.num_rows())?);
+        }
+        Ok(())
+    }
+
+    /// Finds the partners of rows that have come; `hopeful` are the rows that may have any.
+    fn probe(&mut self, arrived: &mut Arrived<'_>, hopeful: &[u32], out: &mut Output) -> Result<()> {
+        let Some(open) = self.open.get_mut(&arrived.customer) else { return Ok(()) };
+        let known = arrived.known;
+        let mut pairs = Pairs::default();
+        for row in hopeful {
+            let Some(key) = open.waiting.keys.find(known.key(*row as usize)) else { continue };
+            let (Some(at), Some(until)) = (known.at[*row as usize], known.until[*row as usize]) else { continue };
+            let mut from = 0;
+            loop {
+                let others = open.waiting.keys.rows(1 - arrived.port, key);
+                let end = others.partition_point(|entry| entry.at <= until);
+                let Some(next) = others.get(from..end).filter(|next| !next.is_empty()) else { break };
+                let room = AT_ONCE - pairs.come.len();
+                let take = next.len().min(room);
+                for entry in next[..take].iter().filter(|entry| entry.until >= at) {
+                    pairs.come.push(*row);
+                    pairs.waited.push((key, entry.row));
+                }
+                from += take;
+                if pairs.come.len() >= AT_ONCE {
+                    match_pairs(&self.shape, open, arrived, &mut pairs, out)?;
+                }
+            }
+        }
+        match_pairs(&self.shape, open, arrived, &mut pairs, out)
+    }
+
+    /// Rows that are given or dropped with their first partner.
+    fn leave(&mut self, arrived: &mut Arrived<'_>, out: &mut Output) -> Result<()> {
+        let Some((side, is_given)) = first_match(self.shape.join_type) else { return Ok(()) };
+        let Some(open) = self.open.get_mut(&arrived.customer) else { return Ok(()) };
+        if arrived.port != side {
+            let rows: Vec<RowAt> = arrived.leaving.iter().map(|(_, row)| *row).collect();
+            for rows in rows.chunks(AT_ONCE).filter(|_| is_given) {
+                let columns = open.waiting.pick(side, rows)?;
+                out.give(arrived.customer, self.shape.alone(side, columns, rows.len())?);
+            }
+            let gone: hashbrown::HashSet<RowAt, foldhash::fast::FixedState> = rows.into_iter().collect();
+            let mut keys: Vec<KeyId> = arrived.leaving.iter().map(|(key, _)| *key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            let mut taken = Vec::new();
+            keys.into_iter().for_each(|key| open.waiting.take(side, key, |entry| gone.contains(&entry.row), &mut taken));
+            open.waiting.forget(side, &taken);
+            return Ok(());
+        }
+        if is_given {
+            let rows: Vec<u32> =
+                (0..arrived.matched.len()).filter(|row| arrived.matched[*row]).map(|row| row as u32).collect();
+            self.give_rows(side, arrived.customer, arrived.batch, &rows, out)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps rows for partners that may come.
+    fn keep(&mut self, arrived: &Arrived<'_>, hopeful: Vec<u32>) -> Result<()> {
+        let Arrived { port, customer, batch, known, matched, .. } = arrived;
+        let leaves = first_match(self.shape.join_type).is_some_and(|(side, _)| side == *port);
+        let is_over = |open: &Open, row: u32| {
+            !self.shape.gives_unmatched(*port) && known.until[row as usize].is_none_or(|until| until < open.closed[1 - port])
+        };
+        let open = self.open.entry(*customer).or_default();
+        let rows: Vec<u32> =
+            hopeful.into_iter().filter(|row| !(leaves && matched[*row as usize]) && !is_over(open, *row)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut arrivals = known.arrivals(batch, &rows)?;
+        if self.shape.counts_matches(*port) {
+            arrivals.matched = Some(rows.iter().map(|row| matched[*row as usize]).collect());
+        }
+        open.waiting.insert(*port, self.numbers.take(), arrivals);
+        Ok(())
+    }
+
+    /// Forgets the rows of an input that can find no partner any more, and gives those that an outer join gives.
+    /// Returns the greatest time that a partner could have had.
+    fn close(&mut self, customer: Customer, port: usize, mark: Micros, out: &mut Output) -> Result<Option<Micros>> {
+        let Some(open) = self.open.get_mut(&customer) else { return Ok(None) };
+        let due = open.waiting.take_due(port, mark);
+        if self.shape.gives_unmatched(port) {
+            let rows = open.waiting.rows(port);
+            let alone: Vec<RowAt> = due.iter().map(|(_, entry)| entry.row).filter(|row| !rows.is_matched(*row)).collect();
+            for rows in alone.chunks(AT_ONCE) {
+                let columns = open.waiting.pick(port, rows)?;
+                out.give(customer, self.shape.alone(port, columns, rows.len())?);
+            }
+        }
+        open.waiting.forget(port, &due);
+        open.waiting.compact(port, &mut self.numbers)?;
+        Ok(due.iter().map(|(_, entry)| entry.until).max())
+    }
+}
+
+/// Gives the pairs that match, and notes who has found a partner.
+fn match_pairs(
+    shape: &JoinShape,
+    open: &mut Open,
+    arrived: &mut Arrived<'_>,
+    pairs: &mut Pairs,
+    out: &mut Output,
+) -> Result<()> {
+    let Pairs { come, waited } = std::mem::take(pairs);
+    if come.is_empty() {
+        return Ok(());
+    }
+    let other = 1 - arrived.port;
+    let places: Vec<RowAt> = waited.iter().map(|(_, row)| *row).collect();
+    let waited_columns = open.waiting.pick(other, &places)?;
+    let indices = UInt32Array::from(come);
+    let own = arrived.batch.columns().iter().map(|column| Ok(take(column, &indices, None)?));
+    let own = own.collect::<Result<Vec<ArrayRef>>>()?;
+    let columns: Vec<ArrayRef> = match arrived.port {
+        0 => own.into_iter().chain(waited_columns).collect(),
+        _ => waited_columns.into_iter().chain(own).collect(),
+    };
+    let all = RecordBatch::try_new(Arc::clone(&shape.pair), columns)?;
+    let matches = match &shape.condition {
+        Some(condition) => evaluate_filter(condition, &all)?,
+        None => BooleanArray::from(vec![true; all.num_rows()]),
+    };
+    for (pair, row) in indices.values().iter().enumerate() {
+        if !(matches.is_valid(pair) && matches.value(pair)) {
+            continue;
+        }
+        arrived.matched[*row as usize] = true;
+        if let Some((side, _)) = first_match(shape.join_type) {
+            if side == other && open.waiting.rows_mut(other).set_matched(places[pair]) {
+                arrived.leaving.push(waited[pair]);
+            }
+        } else if shape.counts_matches(other) {
+            open.waiting.rows_mut(other).set_matched(places[pair]);
+        }
+    }
+    if first_match(shape.join_type).is_none() {
+        let columns = all.columns().iter().map(|column| Ok(filter(column, &matches)?)).collect::<Result<Vec<_>>>()?;
+        out.give(arrived.customer, RecordBatch::try_new(Arc::clone(&shape.schema), columns)?);
+    }
+    Ok(())
+}
+
+impl Operator for IntervalJoin {
+    fn on_batch(&mut self, port: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+        let Some(ours) = self.shape.ports.get(port) else {
+            return Err(Error::internal(format!("a join has no input {port}")));
+        };
+        let customer = if self.shape.by_customer { rows.customer } else { Customer::ALL };
+        let known = self.keys.know(ours, &rows.batch)?;
+        let open = self.open.entry(customer).or_default();
+        let closed = self.marks[port].of(customer).max(open.closed[port]).max(open.closed_ahead[port]);
+        let (mut hopeful, mut hopeless) = (Vec::new(), Vec::new());
+        for row in 0..rows.batch.num_rows() {
+            if known.at[row].is_some_and(|at| at < closed) {
+                out.late += 1;
+            } else if known.has_hope(row) {
+                hopeful.push(row as u32);
+            } else {
+                hopeless.push(row as u32);
+            }
+        }
+        if self.shape.gives_unmatched(port) {
+            self.give_rows(port, customer, &rows.batch, &hopeless, out)?;
+        }
+        let matched = vec![false; rows.batch.num_rows()];
+        let mut arrived =
+            Arrived { port, customer, batch: &rows.batch, known: &known, matched, leaving: Vec::new() };
+        self.probe(&mut arrived, &hopeful, out)?;
+        self.leave(&mut arrived, out)?;
+        self.keep(&arrived, hopeful)
+    }
+
+    fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
+        let [left, right] = inputs else { return Err(Error::internal("a join has two inputs")) };
+        self.marks = [left.clone(), right.clone()];
+        let marks = combined(inputs);
+        let customers: Vec<Customer> = self.open.keys().copied().collect();
+        for customer in customers {
+            for (port, mark) in [right.of(customer), left.of(customer)].into_iter().enumerate() {
+                self.close(customer, port, mark, out)?;
+                if let Some(open) = self.open.get_mut(&customer) {
+                    open.closed[1 - port] = open.closed[1 - port].max(mark);
+                }
+            }
+            if marks.silent.contains(&customer) {
+                for port in 0..2 {
+                    let last = self.close(customer, port, WATERMARK_END, out)?;
+                    if let (Some(last), Some(open)) = (last, self.open.get_mut(&customer)) {
+                        let ahead = &mut open.closed_ahead[1 - port];
+                        *ahead = last.saturating_add(1).max(*ahead);
+                    }
+                }
+            }
+        }
+        let waiting = self.open.iter().filter_map(|(customer, open)| {
+            let least = [open.waiting.least(0), open.waiting.least(1)].into_iter().flatten().min()?;
+            Some((*customer, least))
+        });
+        Ok(marks.held_at(waiting, self.shape.by_customer))
+    }
+
+    fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+        let ahead = self.open.iter().filter(|(_, open)| open.closed_ahead != [WATERMARK_START; 2]);
+        // by customer: of its left rows, of its right rows
+        ahead.flat_map(|(customer, open)| open.closed_ahead.map(|ahead| (*customer, ahead))).collect()
+    }
+
+    fn describe(&self) -> String {
+        let list = |all: Vec<String>| all.join(", ");
+        let keys = self.shape.ports[0].keys.iter().zip(&self.shape.ports[1].keys);
+        let keys = list(keys.map(|(left, right)| format!("{left} = {right}")).collect());
+        let until = |port: &JoinPort| list(port.until.iter().map(ToString::to_string).collect());
+        let [left, right] = &self.shape.ports;
+        let condition = self.shape.condition.as_ref().map_or(String::new(), |condition| format!(" where {condition}"));
+        let mark = if self.shape.by_customer { "each customer's watermark" } else { "the watermark over all customers" };
+        format!(
+            "IntervalJoin {} on [{keys}]{condition}; left rows wait until the right side's mark has passed [{}], right rows \
+             until the left side's has passed [{}], by {mark}",
+            self.shape.join_type,
+            until(left),
+            until(right)
+        )
+    }
+
+    fn remembers(&self) -> Option<&'static str> {
+        Some("the rows of both sides that may still find a partner")
+    }
+
+    fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
+        for (customer, open) in &mut self.open {
+            open.waiting.give(*customer, &mut self.numbers, give)?;
+        }
+        Ok(Some(Memo { next_piece: self.numbers.next(), closed: self.closed_ahead(), emitted: false }))
+    }
+
+    fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
+        self.numbers = PieceNumbers::from(snapshot.memo.next_piece);
+        for piece in snapshot.pieces.iter().filter(|piece| piece.place.port < 2) {
+            let (port, rows) = (piece.place.port as usize, piece.content()?);
+            let known = self.keys.know(&self.shape.ports[port], rows)?;
+            let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
+            let open = self.open.entry(piece.place.customer).or_default();
+            open.waiting.take_back(port, piece.number, known.arrivals(rows, &all)?, |row| piece.is_alive(row));
+        }
+        for piece in snapshot.pieces.iter().filter(|piece| piece.place.port >= 2) {
+            let (of_batch, matched) = restored_matches(piece.content()?)?;
+            let open = self.open.entry(piece.place.customer).or_default();
+            let port = piece.place.port as usize % 2;
+            open.waiting.rows_mut(port).take_back_matches(piece.number, of_batch, &matched);
+        }
+        for [(customer, left), (_, right)] in snapshot.memo.closed.as_chunks().0 {
+            self.open.entry(*customer).or_default().closed_ahead = [*left, *right];
+        }
+        Ok(())
+    }
+
+    fn state_size(&self) -> StateSize {
+        self.open.values().fold(StateSize::default(), |sum, open| StateSize {
+            rows: sum.rows + open.waiting.len(),
+            bytes: sum.bytes + open.waiting.bytes(),
+        })
+    }
+}
