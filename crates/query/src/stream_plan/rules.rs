@@ -38,14 +38,19 @@ pub fn shape(plan: LogicalPlan, state: &SessionState) -> Result<LogicalPlan> {
 /// asks for one side alone filters that side, and goes no further down.
 fn into_inner_join(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Filter(filter) = &plan else { return Ok(Transformed::no(plan)) };
-    let LogicalPlan::Join(join) = filter.input.as_ref() else { return Ok(Transformed::no(plan)) };
+    let (mut below, mut conjuncts) = (filter.input.as_ref(), split_conjunction(&filter.predicate));
+    while let LogicalPlan::Filter(filter) = below {
+        conjuncts.extend(split_conjunction(&filter.predicate));
+        below = filter.input.as_ref();
+    }
+    let LogicalPlan::Join(join) = below else { return Ok(Transformed::no(plan)) };
     if join.join_type != JoinType::Inner {
         return Ok(Transformed::no(plan));
     }
     let mut join = join.clone();
     let (mut left, mut right, mut both) = (Vec::new(), Vec::new(), Vec::new());
     let of_both = join.filter.take();
-    for conjunct in split_conjunction(&filter.predicate).into_iter().chain(of_both.iter().flat_map(split_conjunction)) {
+    for conjunct in conjuncts.into_iter().chain(of_both.iter().flat_map(split_conjunction)) {
         let columns = conjunct.column_refs();
         let within = |side: &LogicalPlan| columns.iter().all(|column| side.schema().has_column(column));
         match (within(&join.left), within(&join.right)) {
