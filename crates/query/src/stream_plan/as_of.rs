@@ -55,23 +55,20 @@ impl Planner<'_> {
         let left_times = times("left", self.row_times(&node.left, &left)?)?;
         let right_times =
             if right_is_static { Vec::new() } else { times("right", self.row_times(&node.right, &right)?)? };
-        let port = |planner: &Self, side: &LogicalPlan, time: &MatchTime<'_>, by, times, keys: Vec<&Expr>| -> Result<JoinPort> {
-            let keys = keys.into_iter().map(|key| planner.expression(key, side.schema())).collect::<Result<_>>()?;
-            let until = vec![Shifted { time: planner.expression(time.base, side.schema())?, by }];
-            Ok(JoinPort { keys, times, until })
+        let until = |planner: &Self, side: &LogicalPlan, time: &MatchTime<'_>, by| -> Result<Vec<Shifted>> {
+            Ok(vec![Shifted { time: planner.expression(time.base, side.schema())?, by }])
         };
         let by = left_time.by.saturating_sub(strict).saturating_add(reach);
-        let keys = node.on.iter().map(|(left, _)| left).collect();
-        let left_port = port(self, &node.left, &left_time, by, left_times, keys)?;
-        let keys = node.on.iter().map(|(_, right)| right).collect();
-        let right_port = port(self, &node.right, &right_time, right_time.by, right_times, keys)?;
+        let (left_keys, right_keys) = self.join_keys(&node.on, &node.left, &node.right)?;
+        let left_until = until(self, &node.left, &left_time, by)?;
+        let right_until = until(self, &node.right, &right_time, right_time.by)?;
         let by_customer = node.on.iter().any(|(l, r)| {
             let facts = (of_expression(l, &node.left, &left.facts), of_expression(r, &node.right, &right.facts));
             facts == (Fact::Customer, Fact::Customer)
         });
         let shape = AsOfShape {
-            left: left_port,
-            right: right_port,
+            left: JoinPort { keys: left_keys, times: left_times, until: left_until },
+            right: JoinPort { keys: right_keys, times: right_times, until: right_until },
             reach,
             left_behind: left_time.behind.map(|behind| behind.saturating_add(strict)),
             key_types: self.key_types(&node.on, &node.left)?,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::JoinType;
 use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
 use datafusion::scalar::ScalarValue;
 use fyke_stream::operators::{IntervalJoin, JoinPort, JoinShape, Shifted};
@@ -30,6 +31,8 @@ struct Bound<'a> {
     greater: Term<'a>,
     strict: bool,
 }
+
+type BothKeys = (Vec<Arc<dyn PhysicalExpr>>, Vec<Arc<dyn PhysicalExpr>>);
 
 /// A side of a join.
 #[derive(Clone, Copy)]
@@ -63,10 +66,10 @@ impl Planner<'_> {
         let left = Side { plan: &join.left, built: left };
         let right = Side { plan: &join.right, built: right };
         let bounds = bounds_of(join);
-        let keys = |of: fn(&(Expr, Expr)) -> &Expr| join.on.iter().map(of);
+        let (left_keys, right_keys) = self.join_keys(&join.on, &join.left, &join.right)?;
         let ports = [
-            self.interval_port("left", left, right, &bounds, keys(|on| &on.0))?,
-            self.interval_port("right", right, left, &bounds, keys(|on| &on.1))?,
+            self.interval_port("left", left, right, &bounds, left_keys)?,
+            self.interval_port("right", right, left, &bounds, right_keys)?,
         ];
         Ok(match ports {
             [Ok(left), Ok(right)] => Ok([left, right]),
@@ -74,13 +77,13 @@ impl Planner<'_> {
         })
     }
 
-    fn interval_port<'a>(
+    fn interval_port(
         &self,
         name: &str,
         own: Side<'_>,
         other: Side<'_>,
         bounds: &[Bound<'_>],
-        keys: impl Iterator<Item = &'a Expr>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<std::result::Result<JoinPort, String>> {
         let times = self.row_times(own.plan, own.built)?;
         if times.is_empty() {
@@ -104,7 +107,6 @@ impl Planner<'_> {
                 "the {other} side's event time has no upper bound by the {name} side's columns, so {name} rows would be kept for ever"
             )));
         }
-        let keys = keys.map(|key| self.expression(key, own.plan.schema())).collect::<Result<_>>()?;
         Ok(Ok(JoinPort { keys, times, until }))
     }
 
@@ -118,6 +120,17 @@ impl Planner<'_> {
     /// Types of a join's keys.
     pub(super) fn key_types(&self, on: &[(Expr, Expr)], left: &LogicalPlan) -> Result<Vec<DataType>> {
         on.iter().map(|(key, _)| key.get_type(left.schema().as_ref()).map_err(running_error)).collect()
+    }
+
+    /// The keys of both sides, of the left side's types, so that equal keys meet on one worker.
+    pub(super) fn join_keys(&self, on: &[(Expr, Expr)], left: &LogicalPlan, right: &LogicalPlan) -> Result<BothKeys> {
+        let types = self.key_types(on, left)?;
+        let lefts = on.iter().map(|(key, _)| self.expression(key, left.schema()));
+        let rights = on.iter().zip(types).map(|((_, key), of)| {
+            let key = key.clone().cast_to(&of, right.schema().as_ref()).map_err(running_error)?;
+            self.expression(&key, right.schema())
+        });
+        Ok((lefts.collect::<Result<_>>()?, rights.collect::<Result<_>>()?))
     }
 
     pub(super) fn interval_join(&mut self, join: &Join, ports: [JoinPort; 2], left: &Built, right: &Built) -> Result<Built> {

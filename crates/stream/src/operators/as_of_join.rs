@@ -16,8 +16,8 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use super::JoinPort;
 use super::join_port::{JoinKeys, Known, pick_rows};
 use crate::operator::combined;
-use crate::state::{Entry, KeyId, PieceNumbers, RowAt, Waiting};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Snapshot, StateSize, Tagged};
+use crate::state::{Entry, KeyId, PieceNumbers, RowAt, Waiting, evaluate};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged};
 
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
@@ -214,6 +214,14 @@ impl Operator for AsOfJoin {
         Ok(())
     }
 
+    fn route(&self, port: usize) -> Route {
+        Route::By(self.port(port).keys.clone())
+    }
+
+    fn saved_keys(&self, port: usize, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        self.port(port).keys.iter().map(|key| evaluate(key, rows)).collect()
+    }
+
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
         let [left, right] = inputs else { return Err(Error::internal("a join has two inputs")) };
         self.marks = [left.clone(), right.clone()];
@@ -277,7 +285,7 @@ impl Operator for AsOfJoin {
             let (known, _) = self.know(port, rows)?;
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
             let open = self.open.entry(piece.place.customer).or_default();
-            open.waiting.take_back(port, piece.number, known.arrivals(rows, &all)?, |row| piece.is_alive(row));
+            open.waiting.take_back(piece, known.arrivals(rows, &all)?);
         }
         for (customer, closed_to) in snapshot.memo.closed {
             self.open.entry(customer).or_default().closed_to = closed_to;

@@ -18,8 +18,8 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use super::join_port::{JoinKeys, Known, pick_rows};
 use super::JoinPort;
 use crate::operator::combined;
-use crate::state::{KeyId, PieceNumbers, RowAt, Waiting, evaluate_filter, restored_matches};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Snapshot, StateSize, Tagged};
+use crate::state::{KeyId, PieceNumbers, RowAt, Waiting, evaluate, evaluate_filter};
+use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged};
 
 /// So many pairs, or rows without partner, are looked at together.
 const AT_ONCE: usize = 8_192;
@@ -91,13 +91,13 @@ struct Open {
     waiting: Waiting,
     /// By input: the mark behind which partners may be gone already.
     closed: [Micros; 2],
-    /// By input: up to where partners were forgotten since their customer fell silent.
-    closed_ahead: [Micros; 2],
+    /// Up to where partners were forgotten since their customer fell silent.
+    closed_to: Micros,
 }
 
 impl Default for Open {
     fn default() -> Self {
-        Self { waiting: Waiting::default(), closed: [WATERMARK_START; 2], closed_ahead: [WATERMARK_START; 2] }
+        Self { waiting: Waiting::default(), closed: [WATERMARK_START; 2], closed_to: WATERMARK_START }
     }
 }
 
@@ -297,7 +297,7 @@ impl Operator for IntervalJoin {
         let customer = if self.shape.by_customer { rows.customer } else { Customer::ALL };
         let known = self.keys.know(ours, &rows.batch)?;
         let open = self.open.entry(customer).or_default();
-        let closed = self.marks[port].of(customer).max(open.closed[port]).max(open.closed_ahead[port]);
+        let closed = self.marks[port].of(customer).max(open.closed[port]).max(open.closed_to);
         let (mut hopeful, mut hopeless) = (Vec::new(), Vec::new());
         for row in 0..rows.batch.num_rows() {
             if known.at[row].is_some_and(|at| at < closed) {
@@ -319,6 +319,14 @@ impl Operator for IntervalJoin {
         self.keep(&arrived, hopeful)
     }
 
+    fn route(&self, port: usize) -> Route {
+        Route::By(self.shape.ports.get(port).map(|port| port.keys.clone()).unwrap_or_default())
+    }
+
+    fn saved_keys(&self, port: usize, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        self.shape.ports[port % 2].keys.iter().map(|key| evaluate(key, rows)).collect()
+    }
+
     fn on_epoch_close(&mut self, inputs: &[Marks], out: &mut Output) -> Result<Marks> {
         let [left, right] = inputs else { return Err(Error::internal("a join has two inputs")) };
         self.marks = [left.clone(), right.clone()];
@@ -335,8 +343,7 @@ impl Operator for IntervalJoin {
                 for port in 0..2 {
                     let last = self.close(customer, port, WATERMARK_END, out)?;
                     if let (Some(last), Some(open)) = (last, self.open.get_mut(&customer)) {
-                        let ahead = &mut open.closed_ahead[1 - port];
-                        *ahead = last.saturating_add(1).max(*ahead);
+                        open.closed_to = open.closed_to.max(last.saturating_add(1));
                     }
                 }
             }
@@ -349,9 +356,8 @@ impl Operator for IntervalJoin {
     }
 
     fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
-        let ahead = self.open.iter().filter(|(_, open)| open.closed_ahead != [WATERMARK_START; 2]);
-        // by customer: of its left rows, of its right rows
-        ahead.flat_map(|(customer, open)| open.closed_ahead.map(|ahead| (*customer, ahead))).collect()
+        let ahead = self.open.iter().filter(|(_, open)| open.closed_to != WATERMARK_START);
+        ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
     }
 
     fn describe(&self) -> String {
@@ -384,21 +390,15 @@ impl Operator for IntervalJoin {
 
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
         self.numbers = PieceNumbers::from(snapshot.memo.next_piece);
-        for piece in snapshot.pieces.iter().filter(|piece| piece.place.port < 2) {
-            let (port, rows) = (piece.place.port as usize, piece.content()?);
-            let known = self.keys.know(&self.shape.ports[port], rows)?;
+        for piece in &snapshot.pieces {
+            let rows = piece.content()?;
+            let known = self.keys.know(&self.shape.ports[piece.place.port as usize % 2], rows)?;
             let all: Vec<u32> = (0..rows.num_rows() as u32).collect();
             let open = self.open.entry(piece.place.customer).or_default();
-            open.waiting.take_back(port, piece.number, known.arrivals(rows, &all)?, |row| piece.is_alive(row));
+            open.waiting.take_back(piece, known.arrivals(rows, &all)?);
         }
-        for piece in snapshot.pieces.iter().filter(|piece| piece.place.port >= 2) {
-            let (of_batch, matched) = restored_matches(piece.content()?)?;
-            let open = self.open.entry(piece.place.customer).or_default();
-            let port = piece.place.port as usize % 2;
-            open.waiting.rows_mut(port).take_back_matches(piece.number, of_batch, &matched);
-        }
-        for [(customer, left), (_, right)] in snapshot.memo.closed.as_chunks().0 {
-            self.open.entry(*customer).or_default().closed_ahead = [*left, *right];
+        for (customer, closed_to) in snapshot.memo.closed {
+            self.open.entry(customer).or_default().closed_to = closed_to;
         }
         Ok(())
     }

@@ -10,4 +10,4 @@ pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, ev
 pub use partition::{RowSet, partition_rows};
 pub use parts::{Parts, PieceNumbers, Shape};
 pub use store::{Sealed, Store};
-pub use waiting::{Arrivals, Entry, KeptRows, KeyId, Keys, RowAt, Waiting, restored_matches};
+pub use waiting::{Arrivals, Entry, KeptRows, KeyId, Keys, RowAt, Waiting};

@@ -10,10 +10,11 @@ mod keys;
 mod rows;
 
 pub use keys::{Entry, KeyId, Keys, RowAt};
-pub use rows::{KeptRows, restored_matches};
+pub use rows::KeptRows;
 
 use super::PieceNumbers;
-use crate::{Customer, Give};
+use rows::Moved;
+use crate::{Customer, Give, Piece};
 
 /// Rows of one input.
 #[derive(Default)]
@@ -66,22 +67,25 @@ impl Waiting {
         *side.times.entry(entry.at).or_default() += 1;
     }
 
-    /// Takes back a batch of a snapshot; `alive` says of which rows.
-    pub fn take_back(&mut self, port: usize, number: u64, arrivals: Arrivals<'_>, alive: impl Fn(usize) -> bool) {
+    /// Takes back a piece of a snapshot, whose rows are `arrivals`.
+    pub fn take_back(&mut self, piece: &Piece, arrivals: Arrivals<'_>) {
+        let port = piece.place.port as usize % 2;
         let Arrivals { rows, keys, at, until, .. } = arrivals;
         let count = rows.num_rows();
         let ids: Vec<KeyId> = keys.into_iter().map(|key| self.keys.number(key)).collect();
-        let span = (at.iter().copied().min().unwrap_or_default(), until.iter().copied().max().unwrap_or_default());
-        let dead: Vec<usize> = (0..count).filter(|row| !alive(*row)).collect();
-        for row in (0..count).filter(|row| alive(*row)) {
-            self.enter(port, ids[row], Entry::new(at[row], until[row], number, row));
+        let dead: Vec<usize> = (0..count).filter(|row| !piece.is_alive(*row)).collect();
+        for row in (0..count).filter(|row| piece.is_alive(*row)) {
+            self.enter(port, ids[row], Entry::new(at[row], until[row], piece.number, row));
         }
         // keys of dead rows were numbered with the others
         dead.iter().for_each(|row| self.keys.release(ids[*row]));
+        let matched = (piece.place.port >= 2).then(|| vec![true; count]);
         let side = &mut self.ports[port].rows;
-        side.add(number, rows, ids, span, None);
-        side.note_given(number);
-        dead.into_iter().for_each(|row| side.remove(RowAt::new(number, row)));
+        side.add(piece.number, rows, ids, (piece.place.start, piece.place.end), matched);
+        if piece.kept {
+            side.note_given(piece.number);
+        }
+        dead.into_iter().for_each(|row| side.remove(RowAt::new(piece.number, row)));
     }
 
     /// The rows of an input.
@@ -164,23 +168,30 @@ impl Waiting {
     /// # Errors
     /// Arrow's.
     pub fn compact(&mut self, port: usize, numbers: &mut PieceNumbers) -> Result<()> {
-        let Some(moved) = self.ports[port].rows.merge_poor(numbers)? else { return Ok(()) };
+        let moved = self.ports[port].rows.merge_poor(numbers)?;
+        self.follow(port, moved);
+        Ok(())
+    }
+
+    fn follow(&mut self, port: usize, moved: Option<Moved>) {
+        let Some(moved) = moved else { return };
         let mut keys = moved.keys.clone();
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
             self.keys.rows_mut(port, key).iter_mut().for_each(|entry| moved.follow(&mut entry.row));
         }
-        Ok(())
     }
 
-    /// Gives the rows as pieces of a snapshot.
+    /// Gives the rows as pieces of a snapshot, for [`Waiting::take_back`].
     ///
     /// # Errors
     /// What `give` fails with.
     pub fn give(&mut self, customer: Customer, numbers: &mut PieceNumbers, give: Give<'_>) -> Result<()> {
-        for (number, port) in self.ports.iter_mut().enumerate() {
-            port.rows.give(customer, number, numbers, give)?;
+        for port in 0..self.ports.len() {
+            let moved = self.ports[port].rows.separate_matched(numbers)?;
+            self.follow(port, moved);
+            self.ports[port].rows.give(customer, port, give)?;
         }
         Ok(())
     }

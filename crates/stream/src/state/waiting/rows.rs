@@ -1,11 +1,9 @@
 //! The content of waiting rows: batches that never change, of which ever fewer rows are alive.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::interleave;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, UInt64Type};
 use fyke_types::{Error, Micros, Result};
 
 use super::{KeyId, RowAt};
@@ -18,10 +16,6 @@ const POOR_BATCHES: usize = 32;
 /// A batch with fewer rows alive is small.
 const SMALL: usize = 1_024;
 
-/// Columns of the piece that says which rows of a batch have found a partner.
-const OF_BATCH: &str = "batch";
-const MATCHED: &str = "matched";
-
 struct Batch {
     rows: RecordBatch,
     keys: Vec<KeyId>,
@@ -32,9 +26,24 @@ struct Batch {
     /// Whether a snapshot has given it already.
     given: bool,
     /// Which rows have found a partner, where that matters.
-    matched: Option<BooleanBufferBuilder>,
-    /// The piece that says so, if nothing has changed since.
-    matched_given: Option<u64>,
+    matched: Matched,
+}
+
+/// Which rows of a batch have found a partner.
+enum Matched {
+    Nobody,
+    Some(BooleanBufferBuilder),
+    All,
+}
+
+impl Matched {
+    fn has(&self, row: usize) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Some(rows) => rows.get_bit(row),
+            Self::All => true,
+        }
+    }
 }
 
 impl Batch {
@@ -54,16 +63,17 @@ pub struct KeptRows {
 pub struct Moved {
     /// Their keys.
     pub(super) keys: Vec<KeyId>,
-    /// By old batch: the new row of each row.
-    places: BTreeMap<u64, Vec<u32>>,
+    /// By old batch: the new row of each row that has moved.
+    places: BTreeMap<u64, Vec<Option<u32>>>,
     batch: u64,
 }
 
 impl Moved {
     /// Corrects the place of a row, if it has moved.
     pub(super) fn follow(&self, row: &mut RowAt) {
-        if let Some(places) = self.places.get(&row.batch) {
-            *row = RowAt { batch: self.batch, row: places[row.row as usize] };
+        let moved = self.places.get(&row.batch).and_then(|places| places[row.row as usize]);
+        if let Some(moved) = moved {
+            *row = RowAt { batch: self.batch, row: moved };
         }
     }
 }
@@ -90,15 +100,17 @@ impl KeptRows {
         let count = rows.num_rows();
         let mut alive = BooleanBufferBuilder::new(count);
         alive.append_n(count, true);
-        let matched = matched.map(|matched| {
-            let mut bits = BooleanBufferBuilder::new(count);
-            bits.append_slice(&matched);
-            bits
-        });
+        let matched = match matched {
+            Some(matched) if matched.iter().all(|matched| *matched) => Matched::All,
+            Some(matched) if matched.contains(&true) => {
+                let mut bits = BooleanBufferBuilder::new(count);
+                bits.append_slice(&matched);
+                Matched::Some(bits)
+            }
+            _ => Matched::Nobody,
+        };
         self.alive += count;
-        let batch =
-            Batch { rows, keys, alive, alive_count: count, span, given: false, matched, matched_given: None };
-        self.batches.insert(number, batch);
+        self.batches.insert(number, Batch { rows, keys, alive, alive_count: count, span, given: false, matched });
     }
 
     pub(super) fn note_given(&mut self, number: u64) {
@@ -122,23 +134,23 @@ impl KeptRows {
 
     /// Whether a row has found a partner.
     pub fn is_matched(&self, at: RowAt) -> bool {
-        let matched = self.batches.get(&at.batch).and_then(|batch| batch.matched.as_ref());
-        matched.is_some_and(|matched| matched.get_bit(at.row as usize))
+        self.batches.get(&at.batch).is_some_and(|batch| batch.matched.has(at.row as usize))
     }
 
     /// Notes that a row has found a partner; true the first time.
     pub fn set_matched(&mut self, at: RowAt) -> bool {
         let Some(batch) = self.batches.get_mut(&at.batch) else { return false };
-        let matched = batch.matched.get_or_insert_with(|| {
-            let mut bits = BooleanBufferBuilder::new(batch.keys.len());
-            bits.append_n(batch.keys.len(), false);
-            bits
-        });
-        if matched.get_bit(at.row as usize) {
+        if batch.matched.has(at.row as usize) {
             return false;
         }
-        matched.set_bit(at.row as usize, true);
-        batch.matched_given = None;
+        if let Matched::Nobody = batch.matched {
+            let mut bits = BooleanBufferBuilder::new(batch.keys.len());
+            bits.append_n(batch.keys.len(), false);
+            batch.matched = Matched::Some(bits);
+        }
+        if let Matched::Some(bits) = &mut batch.matched {
+            bits.set_bit(at.row as usize, true);
+        }
         true
     }
 
@@ -172,104 +184,76 @@ impl KeptRows {
 
     /// Puts small and mostly dead batches into one, if there are many.
     pub(super) fn merge_poor(&mut self, numbers: &mut PieceNumbers) -> Result<Option<Moved>> {
-        let poor: Vec<u64> = self.batches.iter().filter(|(_, batch)| batch.is_poor()).map(|(number, _)| *number).collect();
+        let poor = self.batches.iter().filter(|(_, batch)| batch.is_poor()).map(|(number, _)| *number);
+        let poor: Vec<u64> = poor.collect();
         if poor.len() <= POOR_BATCHES {
             return Ok(None);
         }
-        let (mut rows, mut keys, mut matched) = (Vec::new(), Vec::new(), Vec::new());
-        let mut moved = Moved { keys: Vec::new(), places: BTreeMap::new(), batch: numbers.take() };
+        self.gather(&poor, numbers, |_, _| true)
+    }
+
+    /// Puts rows that have found a partner into a batch of their own: a batch that was given must not change.
+    pub(super) fn separate_matched(&mut self, numbers: &mut PieceNumbers) -> Result<Option<Moved>> {
+        let mixed = self.batches.iter().filter(|(_, batch)| matches!(batch.matched, Matched::Some(_)));
+        let mixed: Vec<u64> = mixed.map(|(number, _)| *number).collect();
+        let moved = self.gather(&mixed, numbers, |batch, row| batch.matched.has(row))?;
+        for number in mixed {
+            if let Some(batch) = self.batches.get_mut(&number) {
+                batch.matched = Matched::Nobody;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Moves the rows of these batches that are alive and wanted into a new one.
+    fn gather(
+        &mut self,
+        from: &[u64],
+        numbers: &mut PieceNumbers,
+        wanted: impl Fn(&Batch, usize) -> bool,
+    ) -> Result<Option<Moved>> {
+        let (mut rows, mut matched) = (Vec::new(), Vec::new());
+        let mut moved = Moved { keys: Vec::new(), places: BTreeMap::new(), batch: numbers.next() };
         let mut span = (Micros::MAX, Micros::MIN);
-        let mut counts_matches = false;
-        for number in &poor {
+        let mut schema = None;
+        for number in from {
             let Some(batch) = self.batches.get(number) else { continue };
             span = (span.0.min(batch.span.0), span.1.max(batch.span.1));
-            counts_matches |= batch.matched.is_some();
-            let mut places = vec![0; batch.keys.len()];
-            for row in (0..batch.keys.len()).filter(|row| batch.alive.get_bit(*row)) {
-                places[row] = rows.len() as u32;
+            let mut places = vec![None; batch.keys.len()];
+            for row in (0..batch.keys.len()).filter(|row| batch.alive.get_bit(*row) && wanted(batch, *row)) {
+                places[row] = Some(rows.len() as u32);
                 rows.push(RowAt::new(*number, row));
-                keys.push(batch.keys[row]);
-                matched.push(batch.matched.as_ref().is_some_and(|matched| matched.get_bit(row)));
+                moved.keys.push(batch.keys[row]);
+                matched.push(batch.matched.has(row));
             }
             moved.places.insert(*number, places);
+            schema = Some(batch.rows.schema());
         }
-        let columns = self.pick(&rows)?;
-        let Some(schema) = poor.first().and_then(|number| self.batches.get(number)).map(|batch| batch.rows.schema()) else {
-            return Ok(None);
-        };
-        let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let merged = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        for number in &poor {
-            if let Some(batch) = self.batches.remove(number) {
-                self.alive -= batch.alive_count;
-            }
-        }
-        self.add(moved.batch, merged, keys.clone(), span, counts_matches.then_some(matched));
-        moved.keys = keys;
+        let Some(schema) = schema.filter(|_| !rows.is_empty()) else { return Ok(None) };
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let together = RecordBatch::try_new_with_options(schema, self.pick(&rows)?, &options)?;
+        rows.into_iter().for_each(|row| self.remove(row));
+        self.add(numbers.take(), together, moved.keys.clone(), span, Some(matched));
         Ok(Some(moved))
     }
 
-    pub(super) fn give(
-        &mut self,
-        customer: Customer,
-        port: usize,
-        numbers: &mut PieceNumbers,
-        give: Give<'_>,
-    ) -> Result<()> {
+    /// Gives the batches as pieces; those of rows that have found a partner on a port behind those of the inputs.
+    pub(super) fn give(&mut self, customer: Customer, port: usize, give: Give<'_>) -> Result<()> {
         for (number, batch) in &mut self.batches {
+            let port = if matches!(batch.matched, Matched::All) { port + 2 } else { port };
             let (start, end) = batch.span;
             let place = Place { customer, port: port as u32, start, end };
             let rows = (!batch.given).then(|| batch.rows.clone());
             batch.given = true;
             let all = batch.alive_count == batch.keys.len();
             let alive = (!all).then(|| batch.alive.finish_cloned());
-            give(Piece { number: *number, place, rows, alive })?;
-            let Some(matched) = &batch.matched else { continue };
-            let rows = match batch.matched_given {
-                Some(_) => None,
-                None => Some(matches(*number, matched)?),
-            };
-            let piece = *batch.matched_given.get_or_insert_with(|| numbers.take());
-            // the ports behind those of the inputs
-            let place = Place { port: port as u32 + 2, ..place };
-            give(Piece { number: piece, place, rows, alive: None })?;
+            give(Piece { number: *number, place, rows, alive, kept: false })?;
         }
         Ok(())
-    }
-
-    /// Takes back which rows of a batch have found a partner.
-    pub fn take_back_matches(&mut self, piece: u64, of_batch: u64, matched: &BooleanArray) {
-        // the batch may be gone: its rows were all dead
-        let Some(batch) = self.batches.get_mut(&of_batch) else { return };
-        let mut bits = BooleanBufferBuilder::new(matched.len());
-        bits.append_buffer(matched.values());
-        batch.matched = Some(bits);
-        batch.matched_given = Some(piece);
     }
 
     pub(super) fn bytes(&self) -> usize {
         let of = |batch: &Batch| batch.rows.get_array_memory_size() + batch.keys.len() * size_of::<KeyId>();
         self.batches.values().map(of).sum()
     }
-}
-
-fn matches(batch: u64, matched: &BooleanBufferBuilder) -> Result<RecordBatch> {
-    let schema = Schema::new(vec![
-        Field::new(OF_BATCH, DataType::UInt64, false),
-        Field::new(MATCHED, DataType::Boolean, false),
-    ]);
-    let of: ArrayRef = Arc::new(UInt64Array::from(vec![batch; matched.len()]));
-    let matched: ArrayRef = Arc::new(BooleanArray::new(matched.finish_cloned(), None));
-    Ok(RecordBatch::try_new(Arc::new(schema), vec![of, matched])?)
-}
-
-/// What a piece says of the rows of a batch: its number, and which have found a partner.
-///
-/// # Errors
-/// `Data` where it is no such piece.
-pub fn restored_matches(rows: &RecordBatch) -> Result<(u64, BooleanArray)> {
-    let wrong = || Error::data("a piece of a join's state has other columns than it should");
-    let of = rows.column_by_name(OF_BATCH).and_then(|of| of.as_primitive_opt::<UInt64Type>()).ok_or_else(wrong)?;
-    let matched = rows.column_by_name(MATCHED).and_then(|matched| matched.as_boolean_opt()).ok_or_else(wrong)?;
-    Ok((of.values().first().copied().ok_or_else(wrong)?, matched.clone()))
 }
