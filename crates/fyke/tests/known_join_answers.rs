@@ -107,10 +107,7 @@ async fn spark_outer_joins_with_a_range_condition() {
             );
             let lone_left: &[Pair] = if join == "RIGHT" { &[] } else { &[(Some((3, 5)), None)] };
             let lone_right: &[Pair] = if join == "LEFT" { &[] } else { &[(None, Some((2, 5)))] };
-            let matched = [
-                pair((1, second(7)), (1, second(10))),
-                pair((1, second(7)), (1, second(11))),
-            ];
+            let matched = [pair((1, second(7)), (1, second(10))), pair((1, second(7)), (1, second(11)))];
             // the left mark alone shows that the right row has no partner: Spark gives it a step later
             let with_left: Vec<Pair> = matched[..].iter().chain(lone_right).copied().collect();
             let mut test = steps(
@@ -172,11 +169,9 @@ async fn spark_self_joins() {
             StreamTest::start(&format!("{} {query}", tables(("5 seconds", "5 seconds"))), &["l"]).await.unwrap();
         // 15 − 5 = 10 stands behind 1 + 5 and 3 + 5, and 4 has found itself. Spark, whose watermark comes a batch later
         // where there is data, gives the same
-        for (from, rows) in [
-            (1, same(&[2, 4])),
-            (6, same(&[6, 8, 10])),
-            (11, [same(&[12, 14]), lone(&[1, 3])].concat()),
-        ] {
+        for (from, rows) in
+            [(1, same(&[2, 4])), (6, same(&[6, 8, 10])), (11, [same(&[12, 14]), lone(&[1, 3])].concat())]
+        {
             test.add("l", &keyed(&numbers(from))).unwrap();
             test.expect("select 1", &pairs(&rows)).unwrap_or_else(|error| panic!("{join} {from}: {error}"));
             test.kill_and_resume().await.unwrap();
@@ -187,12 +182,12 @@ async fn spark_self_joins() {
 
 #[tokio::test]
 async fn spark_join_on_equal_times_then_a_window_aggregate() {
-    let query = "SELECT tumble(l.time, INTERVAL '5 seconds') AS w, count(*) AS n FROM l JOIN r ON l.time = r.time GROUP BY w";
+    let query =
+        "SELECT tumble(l.time, INTERVAL '5 seconds') AS w, count(*) AS n FROM l JOIN r ON l.time = r.time GROUP BY w";
     let text = format!("{} {query}", tables(("0 seconds", "0 seconds")));
     let mut test = StreamTest::start(&text, &["l", "r"]).await.unwrap();
-    let window = |start: i64, n: u32| {
-        format!(r#"{{"w": {{"start": "{}", "end": "{}"}}, "n": {n}}}"#, at(start), at(start + 5))
-    };
+    let window =
+        |start: i64, n: u32| format!(r#"{{"w": {{"start": "{}", "end": "{}"}}, "n": {n}}}"#, at(start), at(start + 5));
     for table in ["l", "r"] {
         test.add(table, &keyed(&[(0, 1), (0, 2), (0, 3), (0, 4)])).unwrap();
         test.expect("select 1", "").unwrap();

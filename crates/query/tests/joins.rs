@@ -33,7 +33,9 @@ impl Interval {
         let (from, to) = (micros(self.from), micros(self.to));
         match (way, self.open) {
             (0, (false, false)) => format!("b.time BETWEEN a.time + {from} AND a.time + {to}"),
-            (1, _) => format!("b.time - {from} {lower} a.time AND NOT (b.time - a.time > INTERVAL '9 days') AND b.time {upper} a.time + {to}"),
+            (1, _) => format!(
+                "b.time - {from} {lower} a.time AND NOT (b.time - a.time > INTERVAL '9 days') AND b.time {upper} a.time + {to}"
+            ),
             _ => format!("a.time + {from} {} b.time AND a.time {} b.time - {to}", flipped(lower), flipped(upper)),
         }
     }
@@ -236,7 +238,8 @@ async fn planned(query: &str, live: bool) -> fyke_query::Driver {
 async fn try_planned(query: &str, live: bool) -> fyke_types::Result<fyke_query::Driver> {
     let context = context_of(Rehearsed { inputs: Vec::new(), endless: true }, 0, Some("host"));
     let script = Script::parse(query, "joins.sql", &BTreeMap::new())?;
-    let select = |_: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> { Ok(Box::new(fyke_connect::MemorySink::new())) };
+    let select =
+        |_: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> { Ok(Box::new(fyke_connect::MemorySink::new())) };
     let settings = RunSettings { follow: live, ..RunSettings::default() };
     context.stream_script(&script, &settings, &select, &mut |_| {}).await
 }
@@ -267,14 +270,29 @@ async fn live_runs_take_every_form_of_a_finite_interval() {
 #[tokio::test]
 async fn live_runs_refuse_what_would_wait_for_ever_and_name_the_side() {
     for (query, words) in [
-        ("SELECT a.x FROM requests a JOIN requests b ON a.addr = b.addr AND b.time >= a.time", "right side's event time has no upper bound"),
-        ("SELECT a.x FROM requests a JOIN requests b ON a.addr = b.addr AND b.time <= a.time", "left side's event time has no upper bound"),
-        ("SELECT a.x FROM requests a JOIN (SELECT session(time, INTERVAL '1 second') AS w, host FROM requests GROUP BY w, host) b ON a.host = b.host AND a.time BETWEEN b.w['start'] AND b.w['end']", "left rows would be kept for ever"),
-        ("SELECT a.x FROM requests a ASOF JOIN (SELECT max(time) AS last, host, tumble(time, INTERVAL '1 second') AS w FROM requests WHERE n > 2 GROUP BY w, host) b MATCH_CONDITION (greatest(a.time, a.time) >= b.last) ON a.host = b.host", "kept for ever"),
-        ("SELECT a.x FROM requests a ASOF JOIN requests b MATCH_CONDITION (a.time >= greatest(b.time, b.time)) ON a.host = b.host", "no watermark says"),
+        (
+            "SELECT a.x FROM requests a JOIN requests b ON a.addr = b.addr AND b.time >= a.time",
+            "right side's event time has no upper bound",
+        ),
+        (
+            "SELECT a.x FROM requests a JOIN requests b ON a.addr = b.addr AND b.time <= a.time",
+            "left side's event time has no upper bound",
+        ),
+        (
+            "SELECT a.x FROM requests a JOIN (SELECT session(time, INTERVAL '1 second') AS w, host FROM requests GROUP BY w, host) b ON a.host = b.host AND a.time BETWEEN b.w['start'] AND b.w['end']",
+            "left rows would be kept for ever",
+        ),
+        (
+            "SELECT a.x FROM requests a ASOF JOIN (SELECT max(time) AS last, host, tumble(time, INTERVAL '1 second') AS w FROM requests WHERE n > 2 GROUP BY w, host) b MATCH_CONDITION (greatest(a.time, a.time) >= b.last) ON a.host = b.host",
+            "kept for ever",
+        ),
+        (
+            "SELECT a.x FROM requests a ASOF JOIN requests b MATCH_CONDITION (a.time >= greatest(b.time, b.time)) ON a.host = b.host",
+            "no watermark says",
+        ),
     ] {
         let error = match try_planned(query, true).await {
-            Ok(driver) => unreachable!("accepted: {query}\n{}", driver.describe()),
+            Ok(mut driver) => unreachable!("accepted: {query}\n{}", driver.describe()),
             Err(error) => error.to_string(),
         };
         assert!(error.contains(words) && error.contains("hint:"), "{query}\n{error}");

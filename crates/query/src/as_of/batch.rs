@@ -49,7 +49,8 @@ fn side(node: &AsOfNode, is_left: bool) -> Result<LogicalPlan> {
             builder = builder.filter(present.clone().is_not_null())?;
         }
     }
-    let mut select: Vec<Expr> = keys.into_iter().enumerate().map(|(at, key)| key.alias(format!("__key_{at}"))).collect();
+    let mut select: Vec<Expr> =
+        keys.into_iter().enumerate().map(|(at, key)| key.alias(format!("__key_{at}"))).collect();
     select.push(time.alias(TIME));
     // of equal times the right row comes first, unless it must lie before
     select.push(lit(i32::from(is_left != node.strict)).alias(TURN));

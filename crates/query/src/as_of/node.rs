@@ -47,9 +47,9 @@ impl AsOfNode {
         (strict, outer): (bool, bool),
     ) -> Result<Self> {
         let joined = left.schema().join(right.schema())?;
-        let fields = joined.iter().map(|(qualifier, field)| {
-            (qualifier.cloned(), Arc::new(Field::clone(field).with_nullable(true)))
-        });
+        let fields = joined
+            .iter()
+            .map(|(qualifier, field)| (qualifier.cloned(), Arc::new(Field::clone(field).with_nullable(true))));
         let schema = DFSchema::new_with_metadata(fields.collect(), joined.metadata().clone())?;
         Ok(Self { left, right, on, times, strict, outer, schema: Arc::new(schema) })
     }
@@ -156,7 +156,9 @@ fn node_of(join: &Join, condition: &Expr) -> Result<AsOfNode> {
         carried(
             Error::usage("the match condition of an as-of join compares a time of the left side with one of the right")
                 .detail(condition)
-                .hint("MATCH_CONDITION (l.time >= r.time): the latest right row at or before the left one; > for before"),
+                .hint(
+                    "MATCH_CONDITION (l.time >= r.time): the latest right row at or before the left one; > for before",
+                ),
         )
     })?;
     for (time, side) in [(&left, &join.left), (&right, &join.right)] {

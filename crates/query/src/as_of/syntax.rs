@@ -14,9 +14,7 @@ use super::marker::{LEFT_MARKER, MARKER};
 
 /// `ASOF LEFT JOIN`, which the parser does not know, as `ASOF JOIN` with a marker around its match condition.
 pub fn left_joins(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let is = |token: Option<&TokenWithSpan>, word: &str| {
-        matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
-    };
+    let is = |token: Option<&TokenWithSpan>, word: &str| matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
     let mut out: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     // words, without what stands between them
     let solid: Vec<usize> = (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();

@@ -113,9 +113,7 @@ pub fn of_expression(expression: &Expr, input: &LogicalPlan, facts: &[Fact]) -> 
 }
 
 fn is_timestamp(expression: &Expr, input: &LogicalPlan) -> bool {
-    expression
-        .get_type(input.schema().as_ref())
-        .is_ok_and(|ty| matches!(ty, DataType::Timestamp(_, _)))
+    expression.get_type(input.schema().as_ref()).is_ok_and(|ty| matches!(ty, DataType::Timestamp(_, _)))
 }
 
 fn member(of: Fact, name: Option<&Expr>) -> Fact {
@@ -138,7 +136,9 @@ pub fn is_member_of(expression: &Expr, window: Option<&Expr>) -> bool {
 /// The fact of an aggregate: the least or greatest event time of its window.
 pub fn of_aggregate(aggregate: &Expr, window: Option<&Expr>, input: &LogicalPlan, facts: &[Fact]) -> Fact {
     let Expr::AggregateFunction(call) = bare(aggregate) else { return Fact::Plain };
-    let (Some(window), [time]) = (window.and_then(window_call), call.params.args.as_slice()) else { return Fact::Plain };
+    let (Some(window), [time]) = (window.and_then(window_call), call.params.args.as_slice()) else {
+        return Fact::Plain;
+    };
     let same = window.args.first().map(bare) == Some(bare(time));
     if !same || call.params.filter.is_some() || of_expression(time, input, facts) != Fact::EventTime {
         return Fact::Plain;

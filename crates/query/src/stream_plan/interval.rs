@@ -5,8 +5,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::JoinType;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Join, LogicalPlan, Operator};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
 use fyke_stream::operators::{IntervalJoin, JoinPort, JoinShape, Shifted};
 use fyke_types::{Micros, Result};
@@ -92,7 +92,9 @@ impl Planner<'_> {
         let mut until = Vec::new();
         for Bound { smaller, greater, strict } in bounds {
             // the other side's time is at most something of ours
-            let Some(behind) = other.fact(smaller.base).behind().filter(|_| other.holds(smaller.base)) else { continue };
+            let Some(behind) = other.fact(smaller.base).behind().filter(|_| other.holds(smaller.base)) else {
+                continue;
+            };
             let Some(unit) = time_unit(greater.base, own.plan).filter(|_| own.holds(greater.base)) else { continue };
             let exact = *strict && unit == TimeUnit::Microsecond && smaller.least == smaller.most;
             let reach = greater.most.saturating_sub(smaller.least).saturating_sub(Micros::from(exact));
@@ -113,8 +115,11 @@ impl Planner<'_> {
     /// The columns that say a row's time.
     pub(super) fn row_times(&self, plan: &LogicalPlan, built: &Built) -> Result<Vec<Shifted>> {
         let columns = plan.schema().columns();
-        let known = columns.into_iter().zip(&built.facts).filter_map(|(column, fact)| Some((column, fact.to_row_time()?)));
-        known.map(|(column, by)| Ok(Shifted { time: self.expression(&Expr::Column(column), plan.schema())?, by })).collect()
+        let known =
+            columns.into_iter().zip(&built.facts).filter_map(|(column, fact)| Some((column, fact.to_row_time()?)));
+        known
+            .map(|(column, by)| Ok(Shifted { time: self.expression(&Expr::Column(column), plan.schema())?, by }))
+            .collect()
     }
 
     /// Types of a join's keys.
@@ -133,7 +138,13 @@ impl Planner<'_> {
         Ok((lefts.collect::<Result<_>>()?, rights.collect::<Result<_>>()?))
     }
 
-    pub(super) fn interval_join(&mut self, join: &Join, ports: [JoinPort; 2], left: &Built, right: &Built) -> Result<Built> {
+    pub(super) fn interval_join(
+        &mut self,
+        join: &Join,
+        ports: [JoinPort; 2],
+        left: &Built,
+        right: &Built,
+    ) -> Result<Built> {
         let customers = (Fact::Customer, Fact::Customer);
         let by_customer = join.on.iter().any(|(l, r)| {
             (of_expression(l, &join.left, &left.facts), of_expression(r, &join.right, &right.facts)) == customers

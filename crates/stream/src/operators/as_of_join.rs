@@ -100,7 +100,14 @@ impl AsOfJoin {
         Ok((known, times))
     }
 
-    fn give(&self, customer: Customer, left: Vec<ArrayRef>, right: Option<Vec<ArrayRef>>, rows: usize, out: &mut Output) -> Result<()> {
+    fn give(
+        &self,
+        customer: Customer,
+        left: Vec<ArrayRef>,
+        right: Option<Vec<ArrayRef>>,
+        rows: usize,
+        out: &mut Output,
+    ) -> Result<()> {
         let nulls = || {
             let fields = self.shape.right_schema.fields().iter();
             fields.map(|field| new_null_array(field.data_type(), rows)).collect()
@@ -147,7 +154,8 @@ impl AsOfJoin {
         let rows = waiting.keys.rows(RIGHT, key);
         let rows = &rows[..rows.partition_point(|entry| entry.at <= at)];
         let Some(last) = rows.last() else { return Ok(None) };
-        let same: Vec<RowAt> = rows.iter().rev().take_while(|entry| entry.at == last.at).map(|entry| entry.row).collect();
+        let same: Vec<RowAt> =
+            rows.iter().rev().take_while(|entry| entry.at == last.at).map(|entry| entry.row).collect();
         if same.len() == 1 {
             return Ok(Some(last.row));
         }
@@ -233,8 +241,7 @@ impl Operator for AsOfJoin {
             }
             self.prune_passed(customer, left.of(customer))?;
             self.answer(customer, right.of(customer), out)?;
-            let last =
-                if silent.contains(&customer) { self.answer(customer, WATERMARK_END, out)? } else { None };
+            let last = if silent.contains(&customer) { self.answer(customer, WATERMARK_END, out)? } else { None };
             if let Some(open) = self.open.get_mut(&customer) {
                 open.closed[RIGHT] = open.closed[RIGHT].max(right.of(customer));
                 open.closed_to = open.closed_to.max(last.map_or(WATERMARK_START, |last| last.saturating_add(1)));
@@ -255,7 +262,8 @@ impl Operator for AsOfJoin {
         let keys: Vec<String> = keys.map(|(left, right)| format!("{left} = {right}")).collect();
         let until = |port: &JoinPort| port.until.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let kind = if self.shape.outer { "left" } else { "inner" };
-        let mark = if self.shape.by_customer { "each customer's watermark" } else { "the watermark over all customers" };
+        let mark =
+            if self.shape.by_customer { "each customer's watermark" } else { "the watermark over all customers" };
         format!(
             "AsOfJoin {kind} on [{}]: the latest right row by {}; left rows wait until the right side's mark has passed {}, by {mark}",
             keys.join(", "),

@@ -15,8 +15,8 @@ use datafusion::common::JoinType;
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 
-use super::join_port::{JoinKeys, Known, pick_rows};
 use super::JoinPort;
+use super::join_port::{JoinKeys, Known, pick_rows};
 use crate::operator::combined;
 use crate::state::{KeyId, PieceNumbers, RowAt, Waiting, evaluate, evaluate_filter};
 use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged};
@@ -76,7 +76,8 @@ impl JoinShape {
         if first_match(self.join_type).is_some() {
             return Ok(RecordBatch::try_new(Arc::clone(&self.schema), own)?);
         }
-        let others = if port == 0 { own.len()..self.pair.fields().len() } else { 0..self.pair.fields().len() - own.len() };
+        let others =
+            if port == 0 { own.len()..self.pair.fields().len() } else { 0..self.pair.fields().len() - own.len() };
         let nulls = others.map(|at| new_null_array(self.pair.field(at).data_type(), rows));
         let columns: Vec<ArrayRef> = match port {
             0 => own.into_iter().chain(nulls).collect(),
@@ -139,7 +140,14 @@ impl IntervalJoin {
         Ok(Self { shape, keys, open: BTreeMap::new(), marks, numbers: PieceNumbers::default() })
     }
 
-    fn give_rows(&self, port: usize, customer: Customer, batch: &RecordBatch, rows: &[u32], out: &mut Output) -> Result<()> {
+    fn give_rows(
+        &self,
+        port: usize,
+        customer: Customer,
+        batch: &RecordBatch,
+        rows: &[u32],
+        out: &mut Output,
+    ) -> Result<()> {
         if !rows.is_empty() {
             let batch = pick_rows(batch, rows)?;
             out.give(customer, self.shape.alone(port, batch.columns().to_vec(), batch.num_rows())?);
@@ -190,7 +198,8 @@ impl IntervalJoin {
             keys.sort_unstable();
             keys.dedup();
             let mut taken = Vec::new();
-            keys.into_iter().for_each(|key| open.waiting.take(side, key, |entry| gone.contains(&entry.row), &mut taken));
+            keys.into_iter()
+                .for_each(|key| open.waiting.take(side, key, |entry| gone.contains(&entry.row), &mut taken));
             open.waiting.forget(side, &taken);
             return Ok(());
         }
@@ -207,7 +216,8 @@ impl IntervalJoin {
         let Arrived { port, customer, batch, known, matched, .. } = arrived;
         let leaves = first_match(self.shape.join_type).is_some_and(|(side, _)| side == *port);
         let is_over = |open: &Open, row: u32| {
-            !self.shape.gives_unmatched(*port) && known.until[row as usize].is_none_or(|until| until < open.closed[1 - port])
+            !self.shape.gives_unmatched(*port)
+                && known.until[row as usize].is_none_or(|until| until < open.closed[1 - port])
         };
         let open = self.open.entry(*customer).or_default();
         let rows: Vec<u32> =
@@ -230,7 +240,8 @@ impl IntervalJoin {
         let due = open.waiting.take_due(port, mark);
         if self.shape.gives_unmatched(port) {
             let rows = open.waiting.rows(port);
-            let alone: Vec<RowAt> = due.iter().map(|(_, entry)| entry.row).filter(|row| !rows.is_matched(*row)).collect();
+            let alone: Vec<RowAt> =
+                due.iter().map(|(_, entry)| entry.row).filter(|row| !rows.is_matched(*row)).collect();
             for rows in alone.chunks(AT_ONCE) {
                 let columns = open.waiting.pick(port, rows)?;
                 out.give(customer, self.shape.alone(port, columns, rows.len())?);
@@ -312,8 +323,7 @@ impl Operator for IntervalJoin {
             self.give_rows(port, customer, &rows.batch, &hopeless, out)?;
         }
         let matched = vec![false; rows.batch.num_rows()];
-        let mut arrived =
-            Arrived { port, customer, batch: &rows.batch, known: &known, matched, leaving: Vec::new() };
+        let mut arrived = Arrived { port, customer, batch: &rows.batch, known: &known, matched, leaving: Vec::new() };
         self.probe(&mut arrived, &hopeful, out)?;
         self.leave(&mut arrived, out)?;
         self.keep(&arrived, hopeful)
@@ -367,7 +377,8 @@ impl Operator for IntervalJoin {
         let until = |port: &JoinPort| list(port.until.iter().map(ToString::to_string).collect());
         let [left, right] = &self.shape.ports;
         let condition = self.shape.condition.as_ref().map_or(String::new(), |condition| format!(" where {condition}"));
-        let mark = if self.shape.by_customer { "each customer's watermark" } else { "the watermark over all customers" };
+        let mark =
+            if self.shape.by_customer { "each customer's watermark" } else { "the watermark over all customers" };
         format!(
             "IntervalJoin {} on [{keys}]{condition}; left rows wait until the right side's mark has passed [{}], right rows \
              until the left side's has passed [{}], by {mark}",

@@ -98,7 +98,13 @@ fn least(times: &[Shifted], batch: &RecordBatch, strict: bool) -> Result<Vec<Opt
         let next = time.evaluate(batch)?;
         let both = |(a, b): (Option<Micros>, Option<Micros>)| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => if strict { None } else { one.or(other) },
+            (one, other) => {
+                if strict {
+                    None
+                } else {
+                    one.or(other)
+                }
+            }
         };
         least = Some(match least {
             Some(before) => before.into_iter().zip(next).map(both).collect(),

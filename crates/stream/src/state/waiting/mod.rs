@@ -13,8 +13,8 @@ pub use keys::{Entry, KeyId, Keys, RowAt};
 pub use rows::KeptRows;
 
 use super::PieceNumbers;
-use rows::Moved;
 use crate::{Customer, Give, Piece};
+use rows::Moved;
 
 /// Rows of one input.
 #[derive(Default)]
@@ -135,13 +135,7 @@ impl Waiting {
     }
 
     /// Takes rows out of a key's list.
-    pub fn take(
-        &mut self,
-        port: usize,
-        key: KeyId,
-        which: impl Fn(&Entry) -> bool,
-        taken: &mut Vec<(KeyId, Entry)>,
-    ) {
+    pub fn take(&mut self, port: usize, key: KeyId, which: impl Fn(&Entry) -> bool, taken: &mut Vec<(KeyId, Entry)>) {
         let before = taken.len();
         taken.extend(self.keys.take(port, key, which).into_iter().map(|entry| (key, entry)));
         let times = &mut self.ports[port].times;

@@ -171,7 +171,9 @@ impl KeptRows {
             .collect::<Result<Vec<_>>>()?;
         let places = rows
             .iter()
-            .map(|row| Ok((numbers.binary_search(&row.batch).map_err(|_| Error::internal("no batch"))?, row.row as usize)))
+            .map(|row| {
+                Ok((numbers.binary_search(&row.batch).map_err(|_| Error::internal("no batch"))?, row.row as usize))
+            })
             .collect::<Result<Vec<_>>>()?;
         let columns = batches.first().map_or(0, |batch| batch.num_columns());
         (0..columns)
