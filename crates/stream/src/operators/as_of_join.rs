@@ -203,8 +203,8 @@ impl Operator for AsOfJoin {
             closed = closed.max(open.closed_to);
         }
         let (mut hopeful, mut hopeless) = (Vec::new(), Vec::new());
-        for row in 0..rows.batch.num_rows() {
-            if times[row].is_some_and(|time| time < closed) {
+        for (row, time) in times.into_iter().enumerate() {
+            if time.is_some_and(|time| time < closed) {
                 out.late += 1;
             } else if known.has_key(row) && known.until[row].is_some() && known.at[row].is_some() {
                 hopeful.push(row as u32);

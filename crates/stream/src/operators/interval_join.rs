@@ -220,8 +220,8 @@ impl IntervalJoin {
                 && known.until[row as usize].is_none_or(|until| until < open.closed[1 - port])
         };
         let open = self.open.entry(*customer).or_default();
-        let rows: Vec<u32> =
-            hopeful.into_iter().filter(|row| !(leaves && matched[*row as usize]) && !is_over(open, *row)).collect();
+        let has_left = |row: u32| leaves && matched[row as usize];
+        let rows: Vec<u32> = hopeful.into_iter().filter(|row| !(has_left(*row) || is_over(open, *row))).collect();
         if rows.is_empty() {
             return Ok(());
         }
@@ -419,5 +419,115 @@ impl Operator for IntervalJoin {
             rows: sum.rows + open.waiting.len(),
             bytes: sum.bytes + open.waiting.bytes(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, TimestampMicrosecondArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
+    use datafusion::physical_expr::expressions::Column;
+    use fyke_types::window;
+
+    use super::*;
+    use crate::Piece;
+    use crate::operators::Shifted;
+
+    fn schema(sides: usize) -> SchemaRef {
+        let side = [Field::new("time", window::TIME, true), Field::new("key", DataType::Int64, true)];
+        Arc::new(Schema::new(side.iter().cycle().take(2 * sides).cloned().collect::<Vec<_>>()))
+    }
+
+    /// Equal keys, and at most `reach` between the times.
+    fn join(join_type: JoinType, reach: Micros) -> IntervalJoin {
+        let column = |name: &str, at: usize| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(name, at)) };
+        let port = || JoinPort {
+            keys: vec![column("key", 1)],
+            times: vec![Shifted { time: column("time", 0), by: 0 }],
+            until: vec![Shifted { time: column("time", 0), by: reach }],
+        };
+        let shape = JoinShape {
+            join_type,
+            ports: [port(), port()],
+            key_types: vec![DataType::Int64],
+            nulls_match: false,
+            // the bounds are closed: they say who matches
+            condition: None,
+            pair: schema(2),
+            schema: schema(2),
+            by_customer: false,
+        };
+        IntervalJoin::new(shape).expect("integers compare")
+    }
+
+    fn rows(rows: &[(Micros, i64)]) -> Tagged {
+        let times = TimestampMicrosecondArray::from_iter_values(rows.iter().map(|row| row.0));
+        let keys = Int64Array::from_iter_values(rows.iter().map(|row| row.1));
+        let batch = RecordBatch::try_new(schema(1), vec![Arc::new(times), Arc::new(keys)]).expect("fits");
+        Tagged { customer: Customer::ALL, batch }
+    }
+
+    fn count(out: &Output) -> usize {
+        out.rows.iter().map(|rows| rows.batch.num_rows()).sum()
+    }
+
+    #[test]
+    fn state_holds_the_reach_alone_however_small_the_batches_are() {
+        let mut join = join(JoinType::Full, 100);
+        let mut out = Output::default();
+        for time in 0..20_000 {
+            // every third left row and every fifth right row has no partner
+            join.on_batch(0, rows(&[(time, if time % 3 == 0 { -1 } else { time % 7 })]), &mut out).expect("takes");
+            join.on_batch(1, rows(&[(time, if time % 5 == 0 { -2 } else { time % 7 })]), &mut out).expect("takes");
+            let marks = Marks::same(time);
+            let after = join.on_epoch_close(&[marks.clone(), marks], &mut out).expect("closes");
+            assert!(after.all >= time - 101, "held by what waits: {} at {time}", after.all);
+            let size = join.state_size();
+            assert!(size.rows <= 204, "{} rows at {time}", size.rows);
+            // dead rows and small batches do not pile up
+            assert!(size.bytes < 200_000, "{} bytes at {time}", size.bytes);
+        }
+        let alone = 20_000_i64.div_euclid(3) + 1 + 20_000_i64.div_euclid(5);
+        join.on_epoch_close(&[Marks::end(), Marks::end()], &mut out).expect("closes");
+        assert_eq!(join.state_size().rows, 0);
+        let nulls = out.rows.iter().map(|rows| rows.batch.column(0).null_count() + rows.batch.column(2).null_count());
+        assert_eq!(nulls.sum::<usize>() as i64, alone);
+        assert_eq!(out.late, 0);
+    }
+
+    #[test]
+    fn snapshots_give_each_row_once_more_when_it_has_found_a_partner() {
+        let mut first = join(JoinType::Left, 10);
+        let mut out = Output::default();
+        let mut kept: BTreeMap<u64, Piece> = BTreeMap::new();
+        let mut written = 0;
+        let mut snapshot = |join: &mut IntervalJoin| {
+            let mut now = BTreeMap::new();
+            let memo = join.snapshot(&mut |piece| {
+                let rows = piece.rows.clone().or_else(|| kept.get(&piece.number).and_then(|known| known.rows.clone()));
+                written += piece.rows.as_ref().map_or(0, RecordBatch::num_rows);
+                now.insert(piece.number, Piece { rows, kept: true, ..piece });
+                Ok(())
+            });
+            kept = now;
+            (memo.expect("reads").expect("state"), kept.values().cloned().collect::<Vec<_>>(), written)
+        };
+        first.on_batch(0, rows(&[(1, 1), (2, 2), (3, 3)]), &mut out).expect("takes");
+        assert_eq!(snapshot(&mut first).2, 3);
+        assert_eq!(snapshot(&mut first).2, 3, "nothing has changed");
+        first.on_batch(1, rows(&[(4, 2)]), &mut out).expect("takes");
+        let (memo, pieces, written) = snapshot(&mut first);
+        assert_eq!((count(&out), written), (1, 5), "the row that has matched, and its partner");
+        let mut second = join(JoinType::Left, 10);
+        second.restore(Snapshot { pieces, memo }).expect("restores");
+        assert_eq!(second.state_size().rows, 4);
+        for join in [&mut first, &mut second] {
+            let mut out = Output::default();
+            join.on_epoch_close(&[Marks::same(3), Marks::same(12)], &mut out).expect("closes");
+            assert_eq!(count(&out), 1, "row 1 alone: row 2 has found a partner, row 3 may find one");
+            join.on_batch(1, rows(&[(13, 3), (13, 1)]), &mut out).expect("takes");
+            join.on_epoch_close(&[Marks::end(), Marks::end()], &mut out).expect("closes");
+            assert_eq!(count(&out), 2);
+        }
     }
 }
