@@ -15,6 +15,7 @@ use fyke_types::{
     Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
 };
 
+use crate::as_of::{as_plain_joins, from_markers, marker, rewrite_as_of};
 use crate::batch::{rewrite_group_by, rewrite_select_lists};
 use crate::check::check_windows;
 use crate::errors::{planning_error, running_error};
@@ -128,6 +129,7 @@ impl ContextBuilder {
         for function in window_functions().into_iter().chain(fyke_functions::scalar_functions()) {
             context.register_function(function);
         }
+        context.register_function(marker());
         context.inner.session.register_udtf("state", Arc::new(StateFunction));
         for function in fyke_functions::aggregate_functions() {
             context.register_aggregate(function);
@@ -348,7 +350,8 @@ impl Context {
     }
 
     /// Carries out DDL and SET.
-    pub(crate) async fn define(&self, statement: SqlStatement, file: &str, place: &Place) -> Result<()> {
+    pub(crate) async fn define(&self, mut statement: SqlStatement, file: &str, place: &Place) -> Result<()> {
+        as_plain_joins(&mut statement).map_err(|error| error.at(place.clone()))?;
         let plan = match self.state().statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => return Err(planning_error(error, file, Some(place))),
@@ -376,7 +379,11 @@ impl Context {
     }
 
     /// The plan of a query.
-    pub(crate) async fn plan(&self, query: SqlStatement, file: &str, place: Option<&Place>) -> Result<LogicalPlan> {
+    pub(crate) async fn plan(&self, mut query: SqlStatement, file: &str, place: Option<&Place>) -> Result<LogicalPlan> {
+        as_plain_joins(&mut query).map_err(|error| match place {
+            Some(place) => error.at(place.clone()),
+            None => error,
+        })?;
         self.state().statement_to_plan(query).await.map_err(|error| planning_error(error, file, place))
     }
 
@@ -388,6 +395,7 @@ impl Context {
             .analyzer()
             .execute_and_check(plan, options, |_, _| {})
             .map_err(|error| planning_error(error, "<sql>", None))?;
+        let plan = from_markers(plan).map_err(|error| planning_error(error, "<sql>", None))?;
         check_windows(&plan)?;
         Ok(plan)
     }
@@ -396,7 +404,8 @@ impl Context {
     pub(crate) fn batch_plan(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
         let plan = self.analyse(plan)?;
         let plan = rewrite_select_lists(plan).map_err(running_error)?;
-        rewrite_group_by(plan).map_err(running_error)
+        let plan = rewrite_group_by(plan).map_err(running_error)?;
+        rewrite_as_of(plan).map_err(running_error)
     }
 
     /// Forgets a table or view.

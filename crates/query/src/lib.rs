@@ -3,6 +3,7 @@
 //! The context, tables and their settings, scripts, the batch rewrite, stream planning, and the comparison of both
 //! executions. It knows connectors only by their promise, and no feature or model by name.
 
+mod as_of;
 mod batch;
 mod check;
 mod cluster_run;

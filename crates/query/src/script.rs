@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use fyke_types::{Error, Place, Result};
 
-use crate::parameters;
+use crate::{as_of, parameters};
 
 /// A parsed script.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl Script {
     /// # Errors
     /// `Usage` with the place of what can't be read.
     pub fn parse(text: &str, file: &str, values: &BTreeMap<String, String>) -> Result<Self> {
-        let tokens = parameters::tokens(text, file, values)?;
+        let tokens = as_of::left_joins(parameters::tokens(text, file, values)?);
         let mut parser = DFParserBuilder::new(tokens).build().map_err(|error| parse_error(&error, file, None))?;
         let mut statements = Vec::new();
         loop {

@@ -119,6 +119,66 @@ const PIPELINES: &[(&str, &str)] = &[
         "in a static list",
         "SELECT tumble(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests WHERE addr IN (SELECT a FROM (VALUES ('1'), ('3')) AS t(a)) GROUP BY w",
     ),
+    (
+        "interval join",
+        "SELECT a.time AS at, b.time AS bt, a.host, a.addr, a.x AS ax, b.x AS bx FROM requests a JOIN requests b ON a.host = b.host AND a.addr = b.addr AND b.time BETWEEN a.time - INTERVAL '{a} seconds' AND a.time + INTERVAL '{b} seconds' WHERE a.n < 5 AND b.n >= 3",
+    ),
+    (
+        "left interval join with open bounds and a residual condition",
+        "SELECT a.time AS at, b.time AS bt, a.host AS ah, b.host AS bh, a.x AS ax, b.x AS bx FROM requests a LEFT JOIN requests b ON a.addr = b.addr AND b.time > a.time AND b.time < a.time + INTERVAL '{b} seconds' AND (a.x < b.x OR a.n = 1)",
+    ),
+    (
+        "right interval join on keys that may be null",
+        "SELECT a.time AS at, b.time AS bt, a.n AS an, b.n AS bn, a.x AS ax, b.x AS bx FROM (SELECT * FROM requests WHERE host <> 'c') a RIGHT JOIN requests b ON a.n = b.n AND a.time <= b.time AND a.time >= b.time - INTERVAL '{a} seconds'",
+    ),
+    (
+        "full interval join",
+        "SELECT a.time AS at, b.time AS bt, a.host AS ah, b.host AS bh, a.x AS ax, b.x AS bx FROM (SELECT * FROM requests WHERE x < 0.6) a FULL JOIN (SELECT * FROM requests WHERE x > 0.4) b ON a.host = b.host AND a.addr = b.addr AND b.time BETWEEN a.time - INTERVAL '{b} seconds' AND a.time - INTERVAL '{a} seconds' AND b.n <> a.n",
+    ),
+    (
+        "interval join without other keys",
+        "SELECT a.x AS ax, b.x AS bx FROM requests a JOIN requests b ON a.time = b.time WHERE a.x < b.x",
+    ),
+    (
+        "semi join of intervals",
+        "SELECT time, host, x FROM requests a WHERE EXISTS (SELECT 1 FROM requests b WHERE a.addr = b.addr AND b.n > 6 AND b.time >= a.time AND b.time <= a.time + INTERVAL '{a} seconds')",
+    ),
+    (
+        "anti join of intervals",
+        "SELECT time, host, x FROM requests a WHERE NOT EXISTS (SELECT 1 FROM requests b WHERE a.host = b.host AND a.addr = b.addr AND b.n > 6 AND b.time >= a.time - INTERVAL '{b} seconds' AND b.time < a.time)",
+    ),
+    (
+        "windows of an interval join",
+        "SELECT tumble(at, INTERVAL '{b} seconds') AS w, host, count(*) AS c, count(bt) AS m, max(bt) AS last FROM (SELECT a.time AS at, b.time AS bt, a.host AS host FROM requests a LEFT JOIN requests b ON a.host = b.host AND b.addr = a.addr AND b.time BETWEEN a.time + INTERVAL '1 second' AND a.time + INTERVAL '{a} seconds') GROUP BY w, host",
+    ),
+    (
+        "windows of an interval join by the other time",
+        "SELECT session(bt, INTERVAL '{a} seconds') AS w, addr, count(*) AS c, sum(bx) AS s FROM (SELECT a.time AS at, b.time AS bt, a.addr AS addr, b.x AS bx FROM requests a JOIN requests b ON a.host = b.host AND b.time BETWEEN a.time - INTERVAL '{a} seconds' AND a.time WHERE a.n > 4) GROUP BY w, addr",
+    ),
+    (
+        "interval join of sessions with windows",
+        "WITH s AS (SELECT session(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, max(time) AS last FROM requests GROUP BY w, host, addr), b AS (SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, avg(x) AS m FROM requests GROUP BY w, host) SELECT s.w AS sw, b.w AS bw, s.host, s.addr, s.c, b.m FROM s LEFT JOIN b ON s.host = b.host AND b.w['end'] <= s.last AND b.w['start'] >= s.last - INTERVAL '10 seconds'",
+    ),
+    (
+        "three streams within an interval",
+        "SELECT tumble(ct, INTERVAL '{b} seconds') AS w, host, count(*) AS k FROM (SELECT a.host, c.time AS ct FROM requests a JOIN requests b ON a.host = b.host AND b.time BETWEEN a.time AND a.time + INTERVAL '2 seconds' JOIN requests c ON c.addr = b.addr AND c.time BETWEEN b.time AND b.time + INTERVAL '{a} seconds' WHERE a.n = 1 AND b.n > 5 AND c.n < 5) GROUP BY w, host",
+    ),
+    (
+        "as-of join with the latest closed baseline",
+        "WITH s AS (SELECT session(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c, max(time) AS last FROM requests GROUP BY w, host, addr), b AS (SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, avg(x) AS m, count(*) AS k FROM requests GROUP BY w, host) SELECT s.w, s.host, s.addr, s.c, b.w AS bw, b.m, b.k FROM s ASOF JOIN b MATCH_CONDITION (s.last >= b.w['end']) ON s.host = b.host",
+    ),
+    (
+        "left as-of join before a row",
+        "SELECT a.time, a.host, a.addr, a.x, b.time AS bt, b.x AS bx FROM requests a ASOF LEFT JOIN (SELECT * FROM requests WHERE n > 4) b MATCH_CONDITION (a.time > b.time) ON a.host = b.host AND a.addr = b.addr",
+    ),
+    (
+        "as-of join on keys that may be null, at least some time before",
+        "SELECT a.time, a.n, a.x, b.time AS bt, b.x AS bx FROM requests a ASOF LEFT JOIN requests b MATCH_CONDITION (a.time - INTERVAL '{a} seconds' >= b.time) ON a.n = b.n",
+    ),
+    (
+        "windows of an as-of join without keys",
+        "SELECT tumble(time, INTERVAL '{b} seconds') AS w, host, count(*) AS c, count(bx) AS m, sum(bx) AS s FROM (SELECT a.time, a.host, b.x AS bx FROM requests a ASOF LEFT JOIN (SELECT * FROM requests WHERE n = 3) b MATCH_CONDITION (a.time >= b.time)) GROUP BY w, host",
+    ),
     ("sorted at the end", "SELECT host, addr, n FROM requests ORDER BY n DESC, addr, host, x LIMIT 7"),
 ];
 

@@ -70,4 +70,22 @@ impl Marks {
         self.all = holders.map(|customer| self.of(customer)).fold(self.all, Micros::min);
         self
     }
+
+    /// The marks held down to the least time of the rows that wait, by customer. Not `by_customer`: all rows follow the
+    /// mark over all.
+    #[must_use]
+    pub fn held_at(self, waiting: impl Iterator<Item = (Customer, Micros)>, by_customer: bool) -> Self {
+        let Self { mut all, by, silent } = self;
+        if !by_customer {
+            all = waiting.map(|(_, least)| least).fold(all, Micros::min);
+            return Self { all, by: Arc::default(), silent };
+        }
+        let mut held = by.as_ref().clone();
+        for (customer, least) in waiting {
+            let mark = by.get(&customer).copied().unwrap_or(self.all).min(least);
+            held.insert(customer, mark);
+            all = all.min(mark);
+        }
+        Self { all, by: Arc::new(held), silent }
+    }
 }

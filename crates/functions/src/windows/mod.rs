@@ -3,6 +3,7 @@
 //! In `GROUP BY` they are *names* that planning replaces (see the query room); only `tumble` ever runs as it stands.
 //! The arithmetic is [`fyke_types::WindowSpec`]'s alone.
 
+mod carry_forward;
 mod functions;
 mod list;
 mod session_over;
@@ -29,6 +30,11 @@ pub fn window_list(name: &str) -> Arc<ScalarUDF> {
 /// A session as a window function over its sorted partition: how batch runs `session`.
 pub fn session_over() -> Arc<WindowUDF> {
     Arc::new(WindowUDF::from(session_over::SessionOver::new()))
+}
+
+/// The last value so far as a window function over a sorted partition: how batch runs as-of joins.
+pub fn carry_forward() -> Arc<WindowUDF> {
+    Arc::new(WindowUDF::from(carry_forward::CarryForward::new()))
 }
 
 /// The checked window of a call's literal arguments (all but the first, which is the time).

@@ -14,7 +14,7 @@ use fyke_stream::state::{AccumulatorFactory, Aggregate};
 use fyke_types::{Error, Result, WindowSpec};
 
 use super::build::{Built, Planner};
-use super::facts::{Fact, of_expression};
+use super::facts::{Fact, is_member_of, of_aggregate, of_expression};
 use crate::batch::window_call;
 use crate::errors::running_error;
 
@@ -32,13 +32,16 @@ impl Planner<'_> {
         self.per_customer |= by_customer;
         let operator = self.operator(plan, &facts, window_at, grouping)?;
         let node = self.graph.add(operator, &[input.node]);
-        let keep = |fact: &Fact| match fact {
+        let window = window_at.map(|at| &plan.group_expr[at]);
+        let keep = |(at, fact): (usize, &Fact)| match fact {
             Fact::Customer if !by_customer => Fact::Plain,
-            // a group's event time is its window's
-            Fact::EventTime => Fact::Plain,
-            fact => *fact,
+            Fact::Customer | Fact::Plain => *fact,
+            // a group's time is its window's
+            fact if Some(at) == window_at || is_member_of(&plan.group_expr[at], window) => *fact,
+            _ => Fact::Plain,
         };
-        let mut facts: Vec<Fact> = facts.iter().map(keep).collect();
+        let mut facts: Vec<Fact> = facts.iter().enumerate().map(keep).collect();
+        facts.extend(plan.aggr_expr.iter().map(|e| of_aggregate(e, window, &plan.input, &input.facts)));
         facts.resize(plan.schema.fields().len(), Fact::Plain);
         Ok(Built { node, facts })
     }

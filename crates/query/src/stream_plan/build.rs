@@ -19,6 +19,7 @@ use fyke_types::{Error, Result};
 use super::facts::{Fact, of_expression};
 use super::share::{Shared, share};
 use super::{leaf, rules};
+use crate::as_of::as_node;
 use crate::batch::rewrite_select_lists;
 use crate::check::check_deterministic;
 use crate::errors::running_error;
@@ -209,6 +210,10 @@ impl<'a> Planner<'a> {
                 LogicalPlan::Window(window) => self.window(plan, window).await,
                 LogicalPlan::Unnest(unnest) => self.unnest(plan, unnest).await,
                 LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Distinct(_) => self.at_the_end(plan).await,
+                LogicalPlan::Extension(_) => match as_node(plan) {
+                    Some(node) => self.as_of(plan, node).await,
+                    None => Err(Error::internal("a plan of another engine")),
+                },
                 other => Err(Error::unsupported(format!("{} in a stream", first_word(other)))
                     .hint("run the text with fyke batch, or write it without")),
             }
@@ -298,6 +303,7 @@ impl<'a> Planner<'a> {
         plan: &LogicalPlan,
     ) -> Result<Vec<datafusion::arrow::array::RecordBatch>> {
         let plan = crate::batch::rewrite_group_by(plan.clone()).map_err(running_error)?;
+        let plan = crate::as_of::rewrite_as_of(plan).map_err(running_error)?;
         let plan = self.state.create_physical_plan(&plan).await.map_err(running_error)?;
         collect(plan, self.state.task_ctx()).await.map_err(running_error)
     }

@@ -33,10 +33,16 @@ impl Planner<'_> {
             .map(|(l, r)| (of_expression(l, &join.left, &left.facts), of_expression(r, &join.right, &right.facts)))
             .collect();
         let times = keys.iter().position(|(l, r)| closes_together(*l, *r)).map(|at| &join.on[at]);
-        if times.is_none() && !self.bounded {
-            return Err(Error::unsupported("a join of two live streams without a common window")
-                .detail("rows would have to be kept for ever")
-                .hint("join windowed results ON l.w = r.w (or on start, where both windows have the same fixed width), or run with --once"));
+        if times.is_none() {
+            match self.interval_ports(join, &left, &right)? {
+                Ok(ports) => return self.interval_join(join, ports, &left, &right),
+                Err(reason) if !self.bounded => {
+                    return Err(Error::unsupported("a join of two live streams without a common window")
+                        .detail(format!("and without an interval between their times: {reason}"))
+                        .hint("bound each side's time by the other's, as in ON a.k = b.k AND b.time BETWEEN a.time - INTERVAL '1 minute' AND a.time + INTERVAL '1 minute'; or join windowed results ON l.w = r.w (or on start, where both windows have the same fixed width); or run with --once"));
+                }
+                Err(_) => {}
+            }
         }
         let by_customer = times.is_some() && keys.contains(&(Fact::Customer, Fact::Customer));
         let (left_time, right_time) = match times {
@@ -160,7 +166,7 @@ fn micros_interval(micros: i64) -> datafusion::scalar::ScalarValue {
     datafusion::scalar::ScalarValue::new_interval_mdn(0, 0, micros.saturating_mul(1_000))
 }
 
-fn joined_facts(join: &Join, left: &Built, right: &Built) -> Vec<Fact> {
+pub(super) fn joined_facts(join: &Join, left: &Built, right: &Built) -> Vec<Fact> {
     use JoinType::{LeftAnti, LeftMark, LeftSemi, RightAnti, RightMark, RightSemi};
     let mut facts = match join.join_type {
         LeftSemi | LeftAnti | LeftMark => left.facts.clone(),

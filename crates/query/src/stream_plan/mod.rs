@@ -4,8 +4,10 @@
 //! aggregates runs at all, since upstream's rules do not know that windows close.
 
 mod aggregate;
+mod as_of;
 mod build;
 mod facts;
+mod interval;
 mod join;
 mod leaf;
 mod rules;

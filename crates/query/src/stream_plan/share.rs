@@ -91,8 +91,8 @@ fn is_heavy(plan: &LogicalPlan) -> bool {
         // its input is shared instead, whatever the alias
         return false;
     }
-    plan.exists(|node| Ok(matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Join(_) | LogicalPlan::Window(_))))
-        .unwrap_or(false)
+    use LogicalPlan::{Aggregate, Extension, Join, Window};
+    plan.exists(|node| Ok(matches!(node, Aggregate(_) | Extension(_) | Join(_) | Window(_)))).unwrap_or(false)
 }
 
 fn prune(plans: Vec<LogicalPlan>, bodies: Vec<LogicalPlan>, state: &SessionState) -> Result<Shared> {

@@ -22,6 +22,7 @@ pub struct Row {
     pub x: f64,
 }
 
+#[allow(dead_code, reason = "not every test counts in seconds")]
 pub const SECOND: i64 = 1_000_000;
 
 pub fn schema() -> SchemaRef {

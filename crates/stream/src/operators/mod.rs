@@ -1,8 +1,11 @@
 //! One operator, one file.
 
+mod as_of_join;
 mod collect;
 mod each_batch;
 mod grouping;
+mod interval_join;
+mod join_port;
 mod pane_aggregate;
 mod plan;
 mod project;
@@ -13,9 +16,12 @@ mod step;
 mod union;
 mod window_aggregate;
 
+pub use as_of_join::{AsOfJoin, AsOfShape};
 pub use collect::{Collect, Collected};
 pub use each_batch::EachBatch;
 pub use grouping::Grouping;
+pub use interval_join::{IntervalJoin, JoinShape};
+pub use join_port::{JoinPort, Shifted};
 pub use pane_aggregate::PaneAggregate;
 pub use project::{Filter, Project};
 pub use session_aggregate::SessionAggregate;

@@ -4,8 +4,10 @@ mod aggregate;
 mod partition;
 mod parts;
 mod store;
+mod waiting;
 
 pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
 pub use partition::{RowSet, partition_rows};
 pub use parts::{Parts, PieceNumbers, Shape};
 pub use store::{Sealed, Store};
+pub use waiting::{Arrivals, Entry, KeptRows, KeyId, Keys, RowAt, Waiting};

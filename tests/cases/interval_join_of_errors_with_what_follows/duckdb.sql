@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT e.time AS at, n.time AS then, e.host, e.addr, e.status AS failed, n.status FROM requests e JOIN requests n ON e.host = n.host AND e.addr = n.addr AND n.time > e.time AND n.time <= e.time + INTERVAL '30 seconds' WHERE e.status >= 400 AND n.status < 400

@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT a.time AS at, b.time AS before, a.host, a.addr, b.addr AS other FROM requests a LEFT JOIN requests b ON a.host = b.host AND a.addr <> b.addr AND a.status = b.status AND b.time < a.time AND b.time > a.time - INTERVAL '4 seconds'

@@ -1,0 +1,3 @@
+CREATE UNBOUNDED EXTERNAL TABLE requests (time TIMESTAMP, host VARCHAR, addr VARCHAR, status INT, bytes BIGINT, took DOUBLE)
+STORED AS JSON LOCATION '${CASE}/input.json' OPTIONS ('event_time' 'time', 'lateness' '10 seconds');
+SELECT 'yes' AS recovered, time, host, addr FROM requests e WHERE status >= 400 AND EXISTS (SELECT 1 FROM requests n WHERE n.host = e.host AND n.addr = e.addr AND n.status < 400 AND n.time >= e.time AND n.time < e.time + INTERVAL '1 minute') UNION ALL SELECT 'no' AS recovered, time, host, addr FROM requests e WHERE status >= 400 AND NOT EXISTS (SELECT 1 FROM requests n WHERE n.host = e.host AND n.addr = e.addr AND n.status < 400 AND n.time >= e.time AND n.time < e.time + INTERVAL '1 minute');

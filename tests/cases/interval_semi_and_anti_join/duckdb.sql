@@ -1,0 +1,2 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+SELECT CASE WHEN EXISTS (SELECT 1 FROM requests n WHERE n.host = e.host AND n.addr = e.addr AND n.status < 400 AND n.time >= e.time AND n.time < e.time + INTERVAL '1 minute') THEN 'yes' ELSE 'no' END AS recovered, time, host, addr FROM requests e WHERE status >= 400

@@ -1,0 +1,3 @@
+WITH requests AS (SELECT * FROM read_json('input.json', format = 'newline_delimited', columns = {time: 'TIMESTAMP', host: 'VARCHAR', addr: 'VARCHAR', status: 'INTEGER', bytes: 'BIGINT', took: 'DOUBLE'}))
+, pairs AS (SELECT a.time AS seen, b.time AS bt, a.host FROM requests a LEFT JOIN requests b ON a.host = b.host AND a.addr = b.addr AND b.time > a.time AND b.time <= a.time + INTERVAL '15 seconds')
+SELECT {'start': time_bucket(INTERVAL '1 minute', seen), 'end': time_bucket(INTERVAL '1 minute', seen) + INTERVAL '1 minute'} AS w, host, count(*) AS n, count(bt) AS followed FROM pairs GROUP BY ALL
