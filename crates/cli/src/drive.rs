@@ -62,6 +62,7 @@ pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progr
     let mut signals = Signals::new()?;
     let mut run = tokio::task::spawn_blocking(move || driver.run());
     let mut generations = 0;
+    let mut told = Vec::new();
     let outcome = loop {
         tokio::select! {
             done = &mut run => break done,
@@ -79,6 +80,8 @@ pub async fn drive(driver: Driver, bar: Bar, only_printed: bool) -> Result<Progr
                     generations = progress.generations;
                     say(generation_of(&progress));
                 }
+                new_troubles(&progress, &mut told).into_iter().for_each(say);
+                drop(progress);
                 if only_printed && out::is_gone() {
                     stop.stop();
                 }
@@ -116,6 +119,19 @@ fn generation_of(progress: &Progress) -> String {
         Some(loss) => format!("{loss}\n  the others go on{from}"),
         None => format!("another process has come: the run goes on with it{from}"),
     }
+}
+
+/// What went wrong since the last look and stops nobody; `told` counts by source what was told.
+fn new_troubles(progress: &Progress, told: &mut Vec<u64>) -> Vec<String> {
+    told.resize(progress.sources.len(), 0);
+    let mut lines = Vec::new();
+    for (source, told) in progress.sources.iter().zip(told) {
+        if let Some(trouble) = source.trouble.as_ref().filter(|_| source.troubles > *told) {
+            lines.push(format!("{}: {trouble}", source.name));
+        }
+        *told = source.troubles;
+    }
+    lines
 }
 
 fn leave_at_once() -> ! {
@@ -181,6 +197,9 @@ pub fn source_lines(progress: &Progress) -> Vec<String> {
         lines.push(format!("{name}: read {read} = used {used} + late {late} + dead {dead}"));
         if late > 0 {
             lines.push(format!("{name}: {}", late_advice(source.late_by_us)));
+        }
+        if let Some(trouble) = &source.trouble {
+            lines.push(format!("{name}: {}, the last: {trouble}", plural(source.troubles, "trouble")));
         }
     }
     if progress.late_inside > 0 {

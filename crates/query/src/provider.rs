@@ -184,6 +184,8 @@ fn read_all(
                     return Ok(());
                 }
             }
+            // rows of a part of the inputs are no answer
+            Event::Trouble { error, .. } => return Err(error),
             Event::Ended(_) | Event::Waiting => {}
             Event::End => return Ok(()),
         }

@@ -28,6 +28,7 @@ fn describe() {
     describe_counter!("fyke_rows_used_total", Unit::Count, "Rows that went into the plan.");
     describe_counter!("fyke_rows_late_total", Unit::Count, "Rows whose windows were all closed.");
     describe_counter!("fyke_rows_dead_total", Unit::Count, "Records that made no row.");
+    describe_counter!("fyke_troubles_total", Unit::Count, "What went wrong with a source and did not stop the run.");
     describe_counter!("fyke_rows_written_total", Unit::Count, "Rows given to a sink.");
     describe_gauge!("fyke_watermark_seconds", Unit::Seconds, "The watermark over all customers, since 1970.");
     describe_gauge!("fyke_caught_up", "1 where nothing is left to read for now.");
@@ -46,6 +47,7 @@ fn record(progress: &Progress) {
         counter!("fyke_rows_used_total", "source" => name()).absolute(source.used);
         counter!("fyke_rows_late_total", "source" => name()).absolute(source.late);
         counter!("fyke_rows_dead_total", "source" => name()).absolute(source.dead);
+        counter!("fyke_troubles_total", "source" => name()).absolute(source.troubles);
         counter!("fyke_bytes_read_total", "source" => name()).absolute(source.bytes);
         gauge!("fyke_caught_up", "source" => name()).set(f64::from(u8::from(source.caught_up)));
         gauge!("fyke_idle_inputs", "source" => name()).set(source.idle_inputs as f64);

@@ -362,6 +362,7 @@ impl Driver {
                     source.tracker.ended(input);
                     return Ok(true);
                 }
+                Event::Trouble { error, .. } => source.progress.troubled(&error),
                 Event::Waiting => {
                     source.progress.caught_up = true;
                     return Ok(false);

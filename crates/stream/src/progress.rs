@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use fyke_types::Micros;
+use fyke_types::{Error, Micros};
 
 /// Counters of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -62,6 +62,18 @@ pub struct SourceProgress {
     pub bytes_total: Option<u64>,
     /// Nothing left to read for now.
     pub caught_up: bool,
+    /// How often something went wrong that did not stop the run: a broker away, a topic deleted.
+    pub troubles: u64,
+    /// What it was the last time, with the remedy.
+    pub trouble: Option<String>,
+}
+
+impl SourceProgress {
+    /// Notes what went wrong.
+    pub fn troubled(&mut self, error: &Error) {
+        self.troubles += 1;
+        self.trouble = Some(error.to_string());
+    }
 }
 
 /// What an operator of this process has done, and what it remembers.

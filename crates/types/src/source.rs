@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::{Clock, DeadLetter, Micros, Result};
+use crate::{Clock, DeadLetter, Error, Micros, Result};
 
 /// A file, partition or connection of a source, numbered from 0 in the order of its discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -49,6 +49,14 @@ pub enum Event {
     Rows(Rows),
     /// The input is read to its end and will not grow: its watermark is the end of time.
     Ended(InputId),
+    /// Something went wrong that does not stop the others: told, counted, and the reading goes on. An input that gives
+    /// nothing more after it ends too.
+    Trouble {
+        /// Whose it is, if it is one input's.
+        input: Option<InputId>,
+        /// What, and the remedy.
+        error: Error,
+    },
     /// Nothing new within the wait; everything that exists has been read.
     Waiting,
     /// All inputs ended and none can come.

@@ -9,6 +9,7 @@ use memchr::memchr_iter;
 use super::blocks::{Blocks, Fill, Header, Lines};
 use super::origin::Origin;
 use super::parquet::ParquetRows;
+use super::pool::Work;
 use crate::event_time::EventTime;
 use crate::json::batch_to_json_lines;
 
@@ -83,6 +84,14 @@ pub(crate) struct Worker {
     buffer: Vec<u8>,
 }
 
+impl Work for Worker {
+    type Stream = Stream;
+
+    fn next(&mut self, stream: &Mutex<Stream>, customer: &str) -> (u64, Item) {
+        self.next_of(stream, customer)
+    }
+}
+
 impl Worker {
     /// A worker with `decoders` of its own; none where inputs give rows.
     pub(crate) fn new(decoders: Option<(Box<dyn Decoder>, Box<dyn Decoder>)>, event_time: EventTime) -> Self {
@@ -90,8 +99,7 @@ impl Worker {
         Self { decoder, finder, event_time, buffer: Vec::new() }
     }
 
-    /// Cuts the next block of `stream`, alone; decodes it beside others. Gives the block's number too.
-    pub(crate) fn next(&mut self, stream: &Mutex<Stream>, customer: &str) -> (u64, Item) {
+    fn next_of(&mut self, stream: &Mutex<Stream>, customer: &str) -> (u64, Item) {
         let mut guard = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let number = guard.next;
         guard.next += 1;

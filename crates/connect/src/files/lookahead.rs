@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fyke_types::{Input, Micros};
 
-use super::decode::{Item, Stream};
+use super::decode::{Item, Stream, Worker};
 use super::pool::Task;
 use super::position::SavedInput;
 use crate::order::Progress;
@@ -73,7 +73,7 @@ impl Tracked {
     }
 
     /// A task for its next block; `index` is its place among the reader's inputs.
-    pub(super) fn task(&mut self, index: usize) -> Task {
+    pub(super) fn task(&mut self, index: usize) -> Task<Worker> {
         self.under_way += 1;
         Task { input: index, stream: Arc::clone(&self.stream), customer: Arc::clone(&self.input.customer) }
     }

@@ -7,12 +7,21 @@ use std::thread::JoinHandle;
 
 use fyke_types::{Error, Result};
 
-use super::decode::{Item, Stream, Worker};
+use super::decode::Item;
+
+/// Who cuts and decodes blocks of inputs, alone in its thread.
+pub(crate) trait Work: Send + 'static {
+    /// An input.
+    type Stream: Send + 'static;
+
+    /// Cuts the next block of `stream`, alone; decodes it beside others. Gives the block's number too.
+    fn next(&mut self, stream: &Mutex<Self::Stream>, customer: &str) -> (u64, Item);
+}
 
 /// The next block of an input, to be cut and decoded.
-pub(crate) struct Task {
+pub(crate) struct Task<W: Work> {
     pub(crate) input: usize,
-    pub(crate) stream: Arc<Mutex<Stream>>,
+    pub(crate) stream: Arc<Mutex<W::Stream>>,
     pub(crate) customer: Arc<str>,
 }
 
@@ -24,23 +33,23 @@ pub(crate) struct Done {
 }
 
 /// Executes tasks. The number of tasks under way is bounded by who gives them.
-pub(crate) enum Pool {
+pub(crate) enum Pool<W: Work> {
     /// In the caller's thread, when the outcome is asked for.
-    Inline { worker: Box<Worker>, tasks: std::collections::VecDeque<Task> },
+    Inline { worker: Box<W>, tasks: std::collections::VecDeque<Task<W>> },
     /// In threads of its own.
-    Threads { tasks: Option<Sender<Task>>, done: Receiver<Done>, threads: Vec<JoinHandle<()>> },
+    Threads { tasks: Option<Sender<Task<W>>>, done: Receiver<Done>, threads: Vec<JoinHandle<()>> },
 }
 
-impl Pool {
+impl<W: Work> Pool<W> {
     /// A pool of one thread per worker; the one worker of an `inline` pool works in the caller's thread.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn new(inline: bool, mut workers: Vec<Worker>) -> Result<Self> {
+    pub(crate) fn new(inline: bool, mut workers: Vec<W>) -> Result<Self> {
         if inline && let Some(worker) = workers.pop() {
             return Ok(Self::Inline { worker: Box::new(worker), tasks: Default::default() });
         }
-        let (tasks, to_do) = channel::<Task>();
+        let (tasks, to_do) = channel::<Task<W>>();
         let (finished, done) = channel();
         let to_do = Arc::new(Mutex::new(to_do));
         let mut threads = Vec::with_capacity(workers.len());
@@ -54,7 +63,7 @@ impl Pool {
     }
 
     /// Gives a task.
-    pub(crate) fn submit(&mut self, task: Task) {
+    pub(crate) fn submit(&mut self, task: Task<W>) {
         match self {
             Self::Inline { tasks, .. } => tasks.push_back(task),
             // without a thread that listens, `wait` says so
@@ -65,7 +74,7 @@ impl Pool {
     /// The next outcome, of any task. There must be one under way.
     pub(crate) fn wait(&mut self) -> Result<Done> {
         let done = match self {
-            Self::Inline { worker, tasks } => tasks.pop_front().map(|task| run(worker, &task)),
+            Self::Inline { worker, tasks } => tasks.pop_front().map(|task| run(worker.as_mut(), &task)),
             Self::Threads { done, .. } => done.recv().ok(),
         };
         done.ok_or_else(|| Error::internal("no thread decodes any more"))
@@ -80,7 +89,7 @@ impl Pool {
     }
 }
 
-impl Drop for Pool {
+impl<W: Work> Drop for Pool<W> {
     fn drop(&mut self) {
         if let Self::Threads { tasks, threads, .. } = self {
             // threads end when nobody can give tasks any more
@@ -92,7 +101,7 @@ impl Drop for Pool {
     }
 }
 
-fn work(mut worker: Worker, tasks: &Mutex<Receiver<Task>>, finished: &Sender<Done>) {
+fn work<W: Work>(mut worker: W, tasks: &Mutex<Receiver<Task<W>>>, finished: &Sender<Done>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
@@ -102,7 +111,7 @@ fn work(mut worker: Worker, tasks: &Mutex<Receiver<Task>>, finished: &Sender<Don
     }
 }
 
-fn run(worker: &mut Worker, task: &Task) -> Done {
+fn run<W: Work>(worker: &mut W, task: &Task<W>) -> Done {
     // a panic must not leave the caller waiting for ever
     let outcome = catch_unwind(AssertUnwindSafe(|| worker.next(&task.stream, &task.customer)));
     let (number, item) = outcome.unwrap_or_else(|_| {

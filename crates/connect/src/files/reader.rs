@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use fyke_types::{Error, Event, Input, InputId, Micros, Reader, Result, Rows};
 
 use super::compression;
-use super::decode::{Item, Piece, Stream};
+use super::decode::{Item, Piece, Stream, Worker};
 use super::discover::{Found, Location};
 use super::lookahead::Tracked;
 use super::objects;
@@ -28,7 +28,7 @@ pub(super) struct FileReader {
     inputs: Vec<Tracked>,
     /// Inputs that were not announced yet.
     announce: VecDeque<usize>,
-    pool: Pool,
+    pool: Pool<Worker>,
     /// Blocks that may be decoded or under way at once.
     budget: usize,
     /// Inputs with an open handle, the longest open first.
@@ -93,7 +93,7 @@ impl Growth {
 
 impl FileReader {
     /// A reader of no inputs yet.
-    pub(super) fn new(pool: Pool, threads: usize, maker: InputMaker, growth: Option<Growth>) -> Self {
+    pub(super) fn new(pool: Pool<Worker>, threads: usize, maker: InputMaker, growth: Option<Growth>) -> Self {
         // the caller's own thread needs nothing ahead of it
         let budget = if threads == 0 { 0 } else { 2 * threads + 2 };
         let (inputs, announce, open) = (Vec::new(), VecDeque::new(), VecDeque::new());

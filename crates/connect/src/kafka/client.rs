@@ -139,7 +139,7 @@ impl ProducerContext for Watch {
 pub(super) fn failure(brokers: &str, code: Code, reason: &str) -> Error {
     let reason = if reason.is_empty() { code.to_string() } else { reason.to_owned() };
     let tls = "if the broker listens with TLS or asks who comes, set 'kafka.security.protocol' (SSL, SASL_SSL)";
-    match code {
+    match if is_tls(&reason) { Code::SSL } else { code } {
         Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::UnsupportedSASLMechanism
@@ -170,7 +170,13 @@ pub(super) fn failure(brokers: &str, code: Code, reason: &str) -> Error {
 }
 
 /// Whether trying again can't help: the settings must be changed first.
-pub(super) fn is_hopeless(code: Code) -> bool {
+pub(super) fn is_hopeless(code: Code, reason: &str) -> bool {
     use Code::{Authentication, Resolve, SSL, SaslAuthenticationFailed, UnsupportedSASLMechanism};
+    let code = if is_tls(reason) { SSL } else { code };
     matches!(code, Authentication | SaslAuthenticationFailed | UnsupportedSASLMechanism | SSL | Resolve)
+}
+
+/// A broker that refuses a certificate closes the connection: the client calls that a failure of the transport.
+fn is_tls(reason: &str) -> bool {
+    ["SSL routines", "SSL handshake", "SSL alert"].iter().any(|word| reason.contains(word))
 }
