@@ -3,6 +3,7 @@
 
 mod bench;
 mod process;
+mod servers;
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +20,25 @@ enum Task {
     Bench {
         #[command(subcommand)]
         bench: Bench,
+    },
+    /// Real servers to develop against: downloaded once, on loopback, until they are told to end.
+    Servers {
+        #[command(subcommand)]
+        servers: Servers,
+    },
+}
+
+#[derive(Subcommand)]
+enum Servers {
+    /// Starts them, and prints where they listen.
+    Up {
+        /// Which; none: all.
+        names: Vec<String>,
+    },
+    /// Ends them, and removes what they hold.
+    Down {
+        /// Which; none: all.
+        names: Vec<String>,
     },
 }
 
@@ -62,5 +82,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { bench: Bench::Checkpoint { lines, runs } } => bench::checkpoint(lines, runs),
         Task::Bench { bench: Bench::State { sessions } } => bench::state(sessions),
         Task::Bench { bench: Bench::Memory { lines } } => bench::memory(lines),
+        Task::Servers { servers: Servers::Up { names } } => servers::up(&names),
+        Task::Servers { servers: Servers::Down { names } } => servers::down(&names),
     }
 }

@@ -7,6 +7,7 @@
 mod event_time;
 pub mod files;
 mod json;
+pub mod kafka;
 pub mod memory;
 mod null;
 mod order;
@@ -19,11 +20,12 @@ use fyke_types::Connector;
 
 pub use files::{FileConnector, FileSource, sample};
 pub use json::batch_to_json_lines;
+pub use kafka::KafkaConnector;
 pub use memory::{MemoryInput, MemorySink, MemorySource};
 pub use null::{NullConnector, NullSink};
 pub use rfc3339::time_to_text;
 
 /// All connectors. A new one is its own folder and one line here.
 pub fn connectors() -> Vec<Arc<dyn Connector>> {
-    vec![Arc::new(FileConnector), Arc::new(NullConnector)]
+    vec![Arc::new(FileConnector), Arc::new(KafkaConnector), Arc::new(NullConnector)]
 }

@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The arrows of ARCHITECTURE.md; tests may also reach `simulate`.
+/// The arrows of ARCHITECTURE.md; tests may also reach `simulate` and `testbed`.
 const ARROWS: &[(&str, &[&str])] = &[
     ("fyke-types", &[]),
     ("fyke-formats", &["fyke-types"]),
@@ -24,7 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("fyke", &["fyke-connect", "fyke-detect", "fyke-learn", "fyke-query", "fyke-types"]),
     ("fyke-server", &["fyke"]),
     ("fyke-cli", &["fyke", "fyke-server", "fyke-simulate"]),
-    ("xtask", &["fyke-simulate"]),
+    ("fyke-testbed", &[]),
+    ("xtask", &["fyke-simulate", "fyke-testbed"]),
 ];
 
 #[test]
