@@ -21,6 +21,7 @@ fn open(location: &Path, run: &str, generation: u64, resumed: bool, mode: SinkMo
         mode,
         options: BTreeMap::new(),
         parts: Some(PartsOf { run: run.into(), generation, resumed }),
+        key: None,
     })
 }
 
@@ -122,6 +123,7 @@ fn output_without_rows_still_has_columns() {
         mode: SinkMode::Append,
         options: BTreeMap::new(),
         parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        key: None,
     };
     let mut sink = FileConnector.sink(&spec).unwrap();
     assert_eq!(sink.prepare(1, false).unwrap(), None);
@@ -142,6 +144,7 @@ fn wrong_settings_are_said_before_the_first_row() {
         mode: SinkMode::Append,
         options: BTreeMap::from([("compression".into(), "brotli".into())]),
         parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        key: None,
     };
     let Err(error) = FileConnector.sink(&spec) else { panic!("accepted") };
     assert!(error.to_string().contains("brotli"), "{error}");

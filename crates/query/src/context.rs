@@ -319,7 +319,8 @@ impl Context {
             None => format_of(location)?,
         };
         let SinkHow { mode, parts } = how.clone();
-        let spec = SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options, parts };
+        let spec =
+            SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options, parts, key: None };
         self.connector(&format)?.sink(&spec)
     }
 
@@ -343,6 +344,7 @@ impl Context {
             mode: how.mode,
             options: table.spec.options.clone(),
             parts: how.parts.clone(),
+            key: None,
         };
         table.connector().sink(&spec)
     }

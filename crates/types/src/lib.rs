@@ -12,6 +12,7 @@ pub mod request;
 mod settings;
 mod source;
 mod span;
+mod upsert;
 pub mod window;
 
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock};
@@ -25,6 +26,7 @@ pub use source::{
 };
 
 pub use span::{Span, WindowSpec, align, tumble};
+pub use upsert::{key_columns, key_schema};
 
 /// Event time: microseconds since 1970-01-01 UTC. Everything inside Fyke counts in this unit.
 pub type Micros = i64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::{Clock, DeadLetter, Micros, Result};
+use crate::{Clock, DeadLetter, Error, Micros, Result};
 
 /// A file, partition or connection of a source, numbered from 0 in the order of its discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -137,6 +137,18 @@ pub trait Sink: Send {
     /// When they can't be written.
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
 
+    /// In update mode (see [`SinkSpec::key`]): the rows of these keys, written before, are no longer true. `keys` has
+    /// the columns that [`crate::key_columns`] gives for rows, by the same names and in the same order. A key that was
+    /// never written is no error: after a crash some are named to be sure. A key may be written again after it was
+    /// deleted, so calls must take effect in their order.
+    ///
+    /// # Errors
+    /// When they can't be deleted; `Internal` for a sink that only appends.
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        let _ = keys;
+        Err(Error::internal("rows were taken back from a sink that only appends"))
+    }
+
     /// Makes visible what was written so far, where that is possible at no loss (a terminal, JSON lines).
     ///
     /// # Errors
@@ -214,6 +226,10 @@ pub struct SinkSpec {
     pub options: BTreeMap<String, String>,
     /// A run with checkpoints: rows become visible with each of them, in parts.
     pub parts: Option<PartsOf>,
+    /// Update mode: each row replaces the one of the same key (an upsert), and [`Sink::delete`] may take one back. The
+    /// columns of the key by name, members of a struct behind a dot (`w.start`); rows' values come from
+    /// [`crate::key_columns`]. Never empty but for the one row of an aggregate over everything. None: each row is new.
+    pub key: Option<Vec<String>>,
 }
 
 /// Whose parts an output gets.
@@ -243,4 +259,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Usage` for wrong settings or an output that holds rows of another run, `Unsupported` where there is no way out.
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>>;
+
+    /// Whether its sinks of that format (upper case) follow [`SinkSpec::key`]; it is asked before [`Connector::sink`],
+    /// and an update stream into one that does not is refused with the remedy.
+    fn takes_upserts(&self, format: &str) -> bool {
+        let _ = format;
+        false
+    }
 }

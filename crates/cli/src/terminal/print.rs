@@ -58,6 +58,7 @@ fn csv(schema: &SchemaRef) -> Result<Box<dyn Sink>> {
     };
     connector.sink(&SinkSpec {
         parts: None,
+        key: None,
         format: "CSV".to_owned(),
         location: "-".to_owned(),
         schema: Arc::clone(schema),
