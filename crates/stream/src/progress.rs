@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use fyke_types::Micros;
+use fyke_types::{Micros, SinkHealth};
 
 /// Counters of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -92,6 +92,8 @@ pub struct SinkProgress {
     pub name: String,
     /// Rows given.
     pub rows: u64,
+    /// How a server behind it takes them; none where there is no server.
+    pub health: Option<SinkHealth>,
 }
 
 impl OperatorProgress {

@@ -8,8 +8,10 @@ pub mod cache;
 pub mod java;
 pub mod kafka;
 pub mod process;
+pub mod search;
 
 pub use kafka::Kafka;
+pub use search::Search;
 
 use std::path::PathBuf;
 
@@ -27,4 +29,10 @@ pub struct Up {
 }
 
 /// What `cargo xtask servers up NAME` starts. A server that is to be had there costs a line.
-pub const SERVERS: &[(&str, fn() -> Result<Up>)] = &[("kafka", kafka::up)];
+pub const SERVERS: &[(&str, fn() -> Result<Up>)] = &[
+    ("kafka", kafka::up),
+    ("opensearch", || search::up(search::Product::OpenSearch3)),
+    ("opensearch-2", || search::up(search::Product::OpenSearch2)),
+    ("elasticsearch", || search::up(search::Product::Elasticsearch9)),
+    ("elasticsearch-8", || search::up(search::Product::Elasticsearch8)),
+];

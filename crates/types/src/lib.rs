@@ -22,7 +22,8 @@ pub use format::{Decoded, Decoder, Format};
 pub use place::Place;
 pub use settings::{Settings, parse_bytes, parse_duration_us};
 pub use source::{
-    Connector, Event, Input, InputId, PartsOf, ReadOptions, Reader, Rows, Sink, SinkMode, SinkSpec, Source, TableSpec,
+    Connector, Event, Input, InputId, PartsOf, ReadOptions, Reader, Rows, Sink, SinkHealth, SinkMode, SinkSpec, Source,
+    TableSpec,
 };
 
 pub use span::{Span, WindowSpec, align, tumble};

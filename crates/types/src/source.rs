@@ -194,6 +194,39 @@ pub trait Sink: Send {
     /// # Errors
     /// When it can't be written.
     fn finish(&mut self) -> Result<()>;
+
+    /// Rows that this output will never take (a server refuses them one by one) go to `sink` as dead letters, which this
+    /// one prepares, commits and finishes along with its own rows. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Usage` where an output takes all rows or none.
+    fn dead_letters_to(&mut self, sink: Box<dyn Sink>) -> Result<()> {
+        drop(sink);
+        Err(Error::usage("this output refuses no single rows").hint("leave out its 'dead_to'"))
+    }
+
+    /// How a server behind this output takes its rows; none where there is no server.
+    fn health(&self) -> Option<SinkHealth> {
+        None
+    }
+}
+
+/// How rows get on that are on their way to a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct SinkHealth {
+    /// Rows that the server took; of several states of one row that wait together only the last is sent.
+    pub taken: u64,
+    /// Rows that it will never take.
+    pub refused: u64,
+    /// Where the last of those was to go, and why not.
+    pub last_refusal: Option<String>,
+    /// Attempts that failed and were made again.
+    pub retries: u64,
+    /// Why the last attempt failed, until one succeeds.
+    pub trouble: Option<String>,
+    /// Bytes of rows that wait.
+    pub waiting_bytes: u64,
 }
 
 /// A table as its DDL (or a reader's builder) says it. Settings that belong to the engine are taken out before.
@@ -220,6 +253,8 @@ pub struct SinkSpec {
     pub location: String,
     /// The rows' columns.
     pub schema: SchemaRef,
+    /// Indices of columns that tell rows apart, where the query says so: no two rows of it hold the same values there.
+    pub unique: Option<Vec<usize>>,
     /// Whether rows of another run may be replaced.
     pub mode: SinkMode,
     /// The connector's settings, lower-case keys. Unknown ones are refused by name.
