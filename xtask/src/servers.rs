@@ -73,7 +73,11 @@ fn noted(name: &str) -> Result<Option<(u32, String, PathBuf)>> {
 /// Whether the process is the one that was started: its number may have been given to another one since.
 fn is_ours(pid: u32, folder: &Path) -> bool {
     let works_in = fs::read_link(format!("/proc/{pid}/cwd")).ok();
-    is_running(pid) && works_in.is_some_and(|at| at.starts_with(folder))
+    let works_there = works_in.is_some_and(|at| at.starts_with(folder));
+    // some servers go to their program's folder, but their settings lie in theirs
+    let told = || fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let is_told = || String::from_utf8_lossy(&told()).contains(&*folder.to_string_lossy());
+    is_running(pid) && (works_there || is_told())
 }
 
 fn end(pid: u32) -> Result<()> {

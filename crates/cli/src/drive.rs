@@ -184,9 +184,18 @@ pub fn line_of(progress: &Progress) -> String {
 /// What a run did, one line a source and a sink.
 pub fn lines(progress: &Progress) -> Vec<String> {
     let mut lines = source_lines(progress);
-    let sinks = progress.sinks.iter();
-    lines.extend(sinks.map(|sink| format!("{}: {}", sink.name, plural(sink.rows, "row"))));
+    for sink in &progress.sinks {
+        lines.push(format!("{}: {}", sink.name, plural(sink.rows, "row")));
+        if let Some(health) = sink.health.as_ref().filter(|health| health.refused > 0) {
+            lines.push(refusals(&sink.name, health.refused, health.last_refusal.as_deref().unwrap_or_default()));
+        }
+    }
     lines
+}
+
+/// Rows that an output's server refused.
+pub fn refusals(name: &str, refused: u64, last: &str) -> String {
+    format!("{name}: {} refused by the server, the last one: {last}", plural(refused, "row"))
 }
 
 /// The lines about sources alone, where sinks are the command's own.
@@ -228,7 +237,7 @@ mod tests {
         let source =
             SourceProgress { name: "requests".into(), read: 10, used: 7, late: 2, dead: 1, ..Default::default() };
         let source = SourceProgress { late_by_us: 2_000_001, ..source };
-        let sink = SinkProgress { name: "out.parquet".into(), rows: 69_526 };
+        let sink = SinkProgress { name: "out.parquet".into(), rows: 69_526, health: None };
         Progress { sources: vec![source], sinks: vec![sink], ..Progress::default() }
     }
 

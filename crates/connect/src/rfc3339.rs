@@ -59,7 +59,7 @@ fn digits(value: u32, width: u32, out: &mut Vec<u8>) {
 }
 
 /// Year, month and day (from 1) of a day number: Howard Hinnant's `civil_from_days`, proleptic Gregorian.
-fn civil_from_days(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil_from_days(days: i64) -> (i64, u32, u32) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

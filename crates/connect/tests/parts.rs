@@ -18,9 +18,11 @@ fn open(location: &Path, run: &str, generation: u64, resumed: bool, mode: SinkMo
         format: "JSON".into(),
         location: location.display().to_string(),
         schema: rows(&[]).schema(),
+        unique: None,
         mode,
         options: BTreeMap::new(),
         parts: Some(PartsOf { run: run.into(), generation, resumed }),
+        key: None,
     })
 }
 
@@ -119,9 +121,11 @@ fn output_without_rows_still_has_columns() {
         format: "PARQUET".into(),
         location: location.display().to_string(),
         schema: rows(&[]).schema(),
+        unique: None,
         mode: SinkMode::Append,
         options: BTreeMap::new(),
         parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        key: None,
     };
     let mut sink = FileConnector.sink(&spec).unwrap();
     assert_eq!(sink.prepare(1, false).unwrap(), None);
@@ -139,9 +143,11 @@ fn wrong_settings_are_said_before_the_first_row() {
         format: "PARQUET".into(),
         location: folder.path().display().to_string(),
         schema: rows(&[]).schema(),
+        unique: None,
         mode: SinkMode::Append,
         options: BTreeMap::from([("compression".into(), "brotli".into())]),
         parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        key: None,
     };
     let Err(error) = FileConnector.sink(&spec) else { panic!("accepted") };
     assert!(error.to_string().contains("brotli"), "{error}");

@@ -33,7 +33,16 @@ fn sink_to(
 ) -> fyke_types::Result<Box<dyn Sink>> {
     let options = settings.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect::<BTreeMap<_, _>>();
     let (format, location) = (format.to_owned(), location.display().to_string());
-    FileConnector.sink(&SinkSpec { format, location, schema: batch().schema(), mode, options, parts: None })
+    FileConnector.sink(&SinkSpec {
+        format,
+        location,
+        schema: batch().schema(),
+        unique: None,
+        mode,
+        options,
+        parts: None,
+        key: None,
+    })
 }
 
 fn files(folder: &Path) -> Vec<String> {

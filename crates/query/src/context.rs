@@ -13,6 +13,7 @@ use fyke_functions::windows::window_functions;
 use fyke_stream::cluster::SLOTS;
 use fyke_types::{
     Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
+    dead_schema,
 };
 
 use crate::as_of::{as_plain_joins, from_markers, marker, rewrite_as_of};
@@ -25,6 +26,7 @@ use crate::reader::ReadBuilder;
 use crate::script::{Script, StatementKind, put_once};
 use crate::state_table::StateFunction;
 use crate::table::{FykeTable, TableSettings};
+use crate::unique::RowsOf;
 
 /// How an output is opened.
 #[derive(Debug, Clone, Default)]
@@ -124,6 +126,7 @@ impl ContextBuilder {
                 short_epochs: self.short_epochs,
                 workers: self.workers,
                 tables: Mutex::default(),
+                outputs: Mutex::default(),
             }),
         };
         for function in window_functions().into_iter().chain(fyke_functions::scalar_functions()) {
@@ -147,6 +150,14 @@ struct Inner {
     short_epochs: bool,
     workers: usize,
     tables: Mutex<BTreeMap<String, Arc<Provider>>>,
+    outputs: Mutex<BTreeMap<String, Output>>,
+}
+
+/// A table without declared columns that can't be read (yet): only a way out, and why.
+#[derive(Clone)]
+struct Output {
+    table: Arc<FykeTable>,
+    why: Error,
 }
 
 impl std::fmt::Debug for Context {
@@ -312,7 +323,25 @@ impl Context {
         &self,
         format: Option<&str>,
         location: &str,
-        schema: SchemaRef,
+        rows: RowsOf,
+        mut options: BTreeMap<String, String>,
+        how: &SinkHow,
+    ) -> Result<Box<dyn Sink>> {
+        let dead_to = options.remove("dead_to");
+        let sink = self.plain_sink(format, location, rows, options, how)?;
+        if sink.health().is_none() && dead_to.is_some() {
+            return Err(Error::usage(format!("{location} refuses no single rows")).hint(
+                "leave out its 'dead_to': rows that can't be read are dead letters of the table they come from",
+            ));
+        }
+        self.with_dead_letters(sink, dead_to.as_deref(), how)
+    }
+
+    fn plain_sink(
+        &self,
+        format: Option<&str>,
+        location: &str,
+        rows: RowsOf,
         options: BTreeMap<String, String>,
         how: &SinkHow,
     ) -> Result<Box<dyn Sink>> {
@@ -321,32 +350,61 @@ impl Context {
             None => format_of(location)?,
         };
         let SinkHow { mode, parts } = how.clone();
-        let spec = SinkSpec { format: format.clone(), location: location.to_owned(), schema, mode, options, parts };
+        let RowsOf { schema, unique } = rows;
+        let location = location.to_owned();
+        let spec = SinkSpec { format: format.clone(), location, schema, unique, mode, options, parts, key: None };
         self.connector(&format)?.sink(&spec)
     }
 
     /// A sink into a declared table, or into a file whose extension says its format.
-    pub(crate) fn table_sink(&self, name: &str, schema: &SchemaRef, how: &SinkHow) -> Result<Box<dyn Sink>> {
-        let Some(provider) = self.provider(name) else {
+    pub(crate) fn table_sink(&self, name: &str, rows: &RowsOf, how: &SinkHow) -> Result<Box<dyn Sink>> {
+        let (sink, dead_to) = self.named_sink(name, rows, how)?;
+        self.with_dead_letters(sink, dead_to.as_deref(), how)
+    }
+
+    /// The same, and where the table's rows go that it refuses.
+    fn named_sink(&self, name: &str, rows: &RowsOf, how: &SinkHow) -> Result<(Box<dyn Sink>, Option<String>)> {
+        let Some(table) = self.provider(name).map(|p| Arc::clone(&p.table)).or_else(|| self.output(name)) else {
             if format_of(name).is_ok() {
-                return self.sink(None, name, Arc::clone(schema), BTreeMap::new(), how);
+                return Ok((self.plain_sink(None, name, rows.clone(), BTreeMap::new(), how)?, None));
             }
             return Err(Error::usage(format!("'{name}' is no table that can be written to"))
-                .hint(format!("CREATE EXTERNAL TABLE {name} (…) STORED AS PARQUET LOCATION '…'")));
+                .hint(format!("CREATE EXTERNAL TABLE {name} STORED AS PARQUET LOCATION '…'")));
         };
-        let table = &provider.table;
         if let Some(declared) = &table.spec.schema {
-            same_columns(name, declared, schema)?;
+            same_columns(name, declared, &rows.schema)?;
         }
         let spec = SinkSpec {
             format: table.spec.format.clone(),
             location: table.spec.location.clone(),
-            schema: Arc::clone(schema),
+            schema: Arc::clone(&rows.schema),
+            unique: rows.unique.clone(),
             mode: how.mode,
             options: table.spec.options.clone(),
             parts: how.parts.clone(),
+            key: None,
         };
-        table.connector().sink(&spec)
+        Ok((table.connector().sink(&spec)?, table.settings.dead_to.clone()))
+    }
+
+    /// Rows that `sink` refuses go to `dead_to`, whose own refusals are only counted.
+    fn with_dead_letters(
+        &self,
+        mut sink: Box<dyn Sink>,
+        dead_to: Option<&str>,
+        how: &SinkHow,
+    ) -> Result<Box<dyn Sink>> {
+        // for other outputs the setting is about reading the table
+        if let Some(name) = dead_to.filter(|_| sink.health().is_some()) {
+            let (dead, _) = self.named_sink(name, &RowsOf::from(&dead_schema()), how)?;
+            sink.dead_letters_to(dead)?;
+        }
+        Ok(sink)
+    }
+
+    fn output(&self, name: &str) -> Option<Arc<FykeTable>> {
+        let outputs = self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.get(name).map(|output| Arc::clone(&output.table))
     }
 
     /// Carries out DDL and SET.
@@ -358,14 +416,14 @@ impl Context {
         };
         if let LogicalPlan::Ddl(DdlStatement::CreateExternalTable(command)) = &plan {
             let name = command.name.table().to_owned();
-            if !command.or_replace && self.provider(&name).is_some() {
+            if !command.or_replace && (self.provider(&name).is_some() || self.output(&name).is_some()) {
                 if command.if_not_exists {
                     return Ok(());
                 }
                 return Err(Error::usage(format!("table '{name}' exists already")).at(place.clone()));
             }
-            let table = external_table(self, command).map_err(|error| error.at(place.clone()))?;
-            return self.register_table(&name, table).map_err(|error| error.at(place.clone()));
+            let defined = external_table(command).and_then(|spec| self.create(spec, command.unbounded));
+            return defined.map_err(|error| error.at(place.clone()));
         }
         if let LogicalPlan::Dml(_) | LogicalPlan::Copy(_) = &plan {
             return Err(Error::unsupported(plan.display().to_string()).at(place.clone()));
@@ -378,13 +436,43 @@ impl Context {
         Ok(())
     }
 
+    /// Makes a table of a declaration. Where there are no columns and nothing can be read (yet), it is a way out.
+    fn create(&self, mut spec: TableSpec, unbounded: bool) -> Result<()> {
+        let name = spec.name.clone();
+        let settings = TableSettings::take(&name, &mut spec.options)?;
+        let connector = self.connector(&spec.format)?;
+        let may_be_output = !unbounded && spec.schema.is_none();
+        self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+        let table = FykeTable::new(spec.clone(), settings.clone(), unbounded, Arc::clone(&connector));
+        match table.and_then(|table| self.register_table(&name, table)) {
+            Err(why) if may_be_output => {
+                let table = Arc::new(FykeTable::for_output(spec, settings, connector));
+                let mut outputs = self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+                outputs.insert(name, Output { table, why });
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
     /// The plan of a query.
     pub(crate) async fn plan(&self, mut query: SqlStatement, file: &str, place: Option<&Place>) -> Result<LogicalPlan> {
         as_plain_joins(&mut query).map_err(|error| match place {
             Some(place) => error.at(place.clone()),
             None => error,
         })?;
-        self.state().statement_to_plan(query).await.map_err(|error| planning_error(error, file, place))
+        let plan = self.state().statement_to_plan(query).await;
+        plan.map_err(|error| {
+            let error = planning_error(error, file, place);
+            // a table that can't be read is not known to the planner: what it lacks is the answer
+            let outputs = self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+            let named = outputs.iter().find(|(name, _)| error.message().contains(&format!(".{name}' not found")));
+            match (named, error.place()) {
+                (Some((_, output)), Some(place)) => output.why.clone().at(place.clone()),
+                (Some((_, output)), None) => output.why.clone(),
+                (None, _) => error,
+            }
+        })
     }
 
     /// A plan with types settled and windows checked: where both executions begin.
@@ -415,11 +503,12 @@ impl Context {
     pub fn drop_table(&self, name: &str) -> Result<()> {
         self.inner.session.deregister_table(TableReference::bare(name)).map_err(running_error)?;
         self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }
 }
 
-fn external_table(context: &Context, command: &datafusion::logical_expr::CreateExternalTable) -> Result<FykeTable> {
+fn external_table(command: &datafusion::logical_expr::CreateExternalTable) -> Result<TableSpec> {
     let [location] = command.locations.as_slice() else {
         return Err(Error::usage("a table has one LOCATION").hint("use a glob or a folder for several files"));
     };
@@ -431,14 +520,13 @@ fn external_table(context: &Context, command: &datafusion::logical_expr::CreateE
         put_once(&mut options, key, value.clone())?;
     }
     let declared = !command.schema.fields().is_empty();
-    let spec = TableSpec {
+    Ok(TableSpec {
         name: command.name.table().to_owned(),
         format: command.file_type.to_uppercase(),
         location: location.clone(),
         schema: declared.then(|| Arc::new(command.schema.as_arrow().clone())),
         options,
-    };
-    context.declare(spec, command.unbounded)
+    })
 }
 
 fn format_of(location: &str) -> Result<String> {

@@ -24,6 +24,7 @@ use crate::run_settings::{RunSettings, positions, sink_how};
 use crate::script::{Script, Statement, StatementKind};
 use crate::static_rows::{STATIC_ROWS, StaticReader};
 use crate::stream_plan::{SourceFrom, StreamJob, StreamSource, plan_stream};
+use crate::unique::RowsOf;
 
 /// Makes the sink of a bare SELECT.
 pub type SelectSink<'a> = &'a (dyn Fn(&SchemaRef) -> Result<Box<dyn Sink>> + Sync);
@@ -38,6 +39,14 @@ pub struct BatchReport {
     pub sources: Vec<(String, u64, u64)>,
     /// By sink: name, rows.
     pub sinks: Vec<(String, u64)>,
+    /// By sink that refused rows: name, how many, and why the last one.
+    pub refused: Vec<(String, u64, String)>,
+}
+
+/// The rows that a sink's server refused.
+fn refusals(name: &str, sink: &dyn Sink) -> Option<(String, u64, String)> {
+    let health = sink.health().filter(|health| health.refused > 0)?;
+    Some((name.to_owned(), health.refused, health.last_refusal.unwrap_or_default()))
 }
 
 /// What a run over bounded input did.
@@ -144,13 +153,13 @@ impl Context {
     }
 
     pub(crate) fn target_sink(&self, target: &Target, how: &SinkHow, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
-        let schema: SchemaRef = Arc::new(target.plan.schema().as_arrow().clone());
+        let rows = RowsOf::plan(&target.plan);
         match &target.to {
             To::Location { location, format, options } => {
-                self.sink(format.as_deref(), location, schema, options.clone(), how)
+                self.sink(format.as_deref(), location, rows, options.clone(), how)
             }
-            To::Table(table) => self.table_sink(table, &schema, how),
-            To::Print => select(&schema),
+            To::Table(table) => self.table_sink(table, &rows, how),
+            To::Print => select(&rows.schema),
         }
     }
 
@@ -250,7 +259,7 @@ impl Context {
                     let options = ReadOptions { resume: position(&table.spec.name), ..options };
                     let to = |name: &Option<String>, schema: &SchemaRef| -> Result<Option<Box<dyn Sink>>> {
                         match name.as_ref().filter(|_| side_outputs) {
-                            Some(name) => self.table_sink(name, schema, &how).map(Some),
+                            Some(name) => self.table_sink(name, &schema.into(), &how).map(Some),
                             None => Ok(None),
                         }
                     };
@@ -295,6 +304,7 @@ impl Context {
             let rows = self.batch_into(target.plan.clone(), sink.as_mut()).await?;
             sink.finish()?;
             report.sinks.push((target.name.clone(), rows));
+            report.refused.extend(refusals(&target.name, sink.as_ref()));
         }
         for sink in dead {
             sink.lock().unwrap_or_else(PoisonError::into_inner).finish()?;
@@ -339,7 +349,7 @@ impl Context {
                 provider.counters.reset(None);
                 continue;
             };
-            let sink = Arc::new(Mutex::new(self.table_sink(to, &dead_schema(), &mode.into())?));
+            let sink = Arc::new(Mutex::new(self.table_sink(to, &(&dead_schema()).into(), &mode.into())?));
             sinks.push(Arc::clone(&sink));
             let out: DeadOut = Arc::new(move |input: &Input, letters| {
                 let batch = dead_letters_to_batch(&input.name, &input.customer, letters)?;

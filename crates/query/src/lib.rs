@@ -21,6 +21,7 @@ mod state_table;
 mod static_rows;
 mod stream_plan;
 mod table;
+mod unique;
 mod writer;
 
 pub use fyke_functions::{FunctionDoc, reference as function_reference};

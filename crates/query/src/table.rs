@@ -16,7 +16,10 @@ pub const TIME_SETTINGS: [(&str, &str); 8] = [
     ("close_after", "wall time after which a silent customer's open windows close, or 'off' (default '10 minutes')"),
     ("max_ahead", "rows further ahead of the clock than this are dead letters (default '1 day')"),
     ("late_to", "table, or file such as late.parquet, that late rows are written to (default: counted only)"),
-    ("dead_to", "table, or file such as dead.json, that dead letters are written to (default: counted only)"),
+    (
+        "dead_to",
+        "table, or file such as dead.json, that dead letters are written to, an output's refused rows too (default: counted only)",
+    ),
 ];
 
 /// The engine's settings of a table.
@@ -90,6 +93,11 @@ impl FykeTable {
             table.check(&table.schema()?)?;
         }
         Ok(table)
+    }
+
+    /// A table that is only written to: whether it can be read is not asked.
+    pub fn for_output(spec: TableSpec, settings: TableSettings, connector: Arc<dyn Connector>) -> Self {
+        Self { spec, settings, unbounded: false, connector, source: OnceLock::new() }
     }
 
     /// A table over a source that exists already.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::{Progress, StopSignal};
 use fyke_types::{Error, Result, Sink, SinkMode};
@@ -13,6 +12,7 @@ use crate::context::{Context, SinkHow};
 use crate::job::Keep;
 use crate::run_settings::{CheckpointSettings, RunSettings};
 use crate::script::put_once;
+use crate::unique::RowsOf;
 
 /// Which rows a stream writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,12 +41,12 @@ struct Target {
 }
 
 impl Target {
-    fn sink(&self, context: &Context, location: &str, schema: SchemaRef, how: &SinkHow) -> Result<Box<dyn Sink>> {
+    fn sink(&self, context: &Context, location: &str, rows: RowsOf, how: &SinkHow) -> Result<Box<dyn Sink>> {
         let mut options = BTreeMap::new();
         for (key, value) in &self.options {
             put_once(&mut options, key, value.clone())?;
         }
-        context.sink(self.format.as_deref(), location, schema, options, how)
+        context.sink(self.format.as_deref(), location, rows, options, how)
     }
 }
 
@@ -89,8 +89,8 @@ impl Writer {
     /// # Errors
     /// Planning errors, and what source and sink say.
     pub async fn save(self, location: &str) -> Result<u64> {
-        let schema: SchemaRef = Arc::new(self.plan.schema().as_arrow().clone());
-        let mut sink = self.target.sink(&self.context, location, schema, &self.target.mode.into())?;
+        let rows = RowsOf::plan(&self.plan);
+        let mut sink = self.target.sink(&self.context, location, rows, &self.target.mode.into())?;
         let rows = self.context.batch_into(self.plan, sink.as_mut()).await?;
         sink.finish()?;
         Ok(rows)
@@ -176,9 +176,9 @@ impl StreamWriter {
     /// # Errors
     /// Planning errors, what source and sink say when they are opened, and `Data` for a corrupt checkpoint.
     pub async fn start(self, location: &str) -> Result<StreamingQuery> {
-        let schema: SchemaRef = Arc::new(self.plan.schema().as_arrow().clone());
+        let rows = RowsOf::plan(&self.plan);
         let (context, target) = (self.context.clone(), self.target.clone());
-        self.start_with(|how| target.sink(&context, location, schema, how)).await
+        self.start_with(|how| target.sink(&context, location, rows, how)).await
     }
 
     /// Starts to write into a sink of the caller's.

@@ -7,7 +7,8 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 /// Prometheus text.
 ///
 /// Counters by `source`: `fyke_rows_read_total`, `…_used_total`, `…_late_total`, `…_dead_total`, `fyke_bytes_read_total`;
-/// by `sink`: `fyke_rows_written_total`; by `operator` (EXPLAIN's number) and `name`: `fyke_operator_rows_in_total`,
+/// by `sink`: `fyke_rows_written_total`, and where a server is behind it `fyke_rows_taken_total`, `…_refused_total` and
+/// `fyke_output_retries_total`; by `operator` (EXPLAIN's number) and `name`: `fyke_operator_rows_in_total`,
 /// `…_rows_out_total`, `…_late_total`; of the run: `fyke_epochs_total` and `fyke_late_inside_total`. Gauges by source:
 /// `fyke_watermark_seconds`, `fyke_caught_up`, `fyke_idle_inputs` and `fyke_silent_customers`; by operator:
 /// `fyke_operator_state_rows`, `…_state_bytes`, `…_busy_seconds` and `…_watermark_seconds`; of the run:
@@ -30,6 +31,10 @@ fn describe() {
     describe_counter!("fyke_rows_dead_total", Unit::Count, "Records that made no row.");
     describe_counter!("fyke_troubles_total", Unit::Count, "What went wrong with a source and did not stop the run.");
     describe_counter!("fyke_rows_written_total", Unit::Count, "Rows given to a sink.");
+    describe_counter!("fyke_rows_taken_total", Unit::Count, "Rows that a sink's server took.");
+    describe_counter!("fyke_rows_refused_total", Unit::Count, "Rows that a sink's server will never take.");
+    describe_counter!("fyke_output_retries_total", Unit::Count, "Attempts that failed and were made again.");
+    describe_gauge!("fyke_output_waiting_bytes", Unit::Bytes, "Rows on their way to a sink's server.");
     describe_gauge!("fyke_watermark_seconds", Unit::Seconds, "The watermark over all customers, since 1970.");
     describe_gauge!("fyke_caught_up", "1 where nothing is left to read for now.");
     describe_gauge!("fyke_epoch_seconds", Unit::Seconds, "From the first row of the last epoch to its results.");
@@ -58,6 +63,11 @@ fn record(progress: &Progress) {
     }
     for sink in &progress.sinks {
         counter!("fyke_rows_written_total", "sink" => sink.name.clone()).absolute(sink.rows);
+        let Some(health) = &sink.health else { continue };
+        counter!("fyke_rows_taken_total", "sink" => sink.name.clone()).absolute(health.taken);
+        counter!("fyke_rows_refused_total", "sink" => sink.name.clone()).absolute(health.refused);
+        counter!("fyke_output_retries_total", "sink" => sink.name.clone()).absolute(health.retries);
+        gauge!("fyke_output_waiting_bytes", "sink" => sink.name.clone()).set(health.waiting_bytes as f64);
     }
     for operator in &progress.operators {
         // the first word says what it is; EXPLAIN says the rest

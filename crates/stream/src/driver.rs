@@ -163,7 +163,7 @@ impl Driver {
             .collect();
         let progress = Progress {
             sources: sources.iter().map(|source| source.progress.clone()).collect(),
-            sinks: outlets.iter().map(|o| SinkProgress { name: o.name.clone(), rows: 0 }).collect(),
+            sinks: outlets.iter().map(|o| SinkProgress { name: o.name.clone(), ..SinkProgress::default() }).collect(),
             ..Progress::default()
         };
         Self {
@@ -303,6 +303,9 @@ impl Driver {
             self.checkpoint(true)?;
         }
         self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
+        for (outlet, progress) in self.outlets.iter().zip(&mut self.progress.sinks) {
+            progress.health = outlet.sink.health();
+        }
         self.look_at_operators()?;
         self.publish()?;
         self.execution.end();
@@ -509,6 +512,7 @@ impl Driver {
             if !batches.is_empty() {
                 outlet.sink.flush()?;
             }
+            progress.health = outlet.sink.health();
         }
         if let Some(length) = self.epoch.end(started.elapsed()) {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use fyke_types::{Error, Micros};
+use fyke_types::{Error, Micros, SinkHealth};
 
 /// Counters of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -106,6 +106,8 @@ pub struct SinkProgress {
     pub name: String,
     /// Rows given.
     pub rows: u64,
+    /// How a server behind it takes them; none where there is no server.
+    pub health: Option<SinkHealth>,
 }
 
 impl OperatorProgress {

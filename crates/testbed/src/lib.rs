@@ -9,9 +9,11 @@ pub mod java;
 pub mod kafka;
 pub mod process;
 pub mod s3;
+pub mod search;
 
 pub use kafka::Kafka;
 pub use s3::S3;
+pub use search::Search;
 
 use std::path::PathBuf;
 
@@ -32,4 +34,11 @@ pub struct Up {
 pub type Start = fn() -> Result<Up>;
 
 /// What `cargo xtask servers up NAME` starts. A server that is to be had there costs a line.
-pub const SERVERS: &[(&str, Start)] = &[("kafka", kafka::up), ("s3", s3::up)];
+pub const SERVERS: &[(&str, Start)] = &[
+    ("kafka", kafka::up),
+    ("opensearch", || search::up(search::Product::OpenSearch3)),
+    ("opensearch-2", || search::up(search::Product::OpenSearch2)),
+    ("elasticsearch", || search::up(search::Product::Elasticsearch9)),
+    ("elasticsearch-8", || search::up(search::Product::Elasticsearch8)),
+    ("s3", s3::up),
+];

@@ -28,6 +28,11 @@ pub fn let_servers_outlive() {
     OUTLIVE.store(true, Ordering::SeqCst);
 }
 
+/// Whether servers go on when this process ends.
+pub fn servers_outlive() -> bool {
+    OUTLIVE.load(Ordering::SeqCst)
+}
+
 /// A free port of this host. Processes that look at once look from different ports on.
 ///
 /// # Errors
@@ -51,10 +56,17 @@ pub fn free_port() -> Result<u16> {
 /// # Errors
 /// When it can't be made.
 pub fn new_folder(name: &str) -> Result<PathBuf> {
+    new_folder_in(&cache::folder()?.join("running"), name)
+}
+
+/// The same, elsewhere: for a server that may not go into the cache.
+///
+/// # Errors
+/// When it can't be made.
+pub fn new_folder_in(running: &Path, name: &str) -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let running = cache::folder()?.join("running");
-    fs::create_dir_all(&running)?;
-    remove_abandoned(&running);
+    fs::create_dir_all(running)?;
+    remove_abandoned(running);
     let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
     let kept = if OUTLIVE.load(Ordering::SeqCst) { "up-" } else { "" };
     let folder = running.join(format!("{kept}{process}-{name}-{number}"));

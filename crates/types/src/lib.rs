@@ -13,6 +13,7 @@ mod settings;
 mod source;
 mod span;
 mod store;
+mod upsert;
 pub mod window;
 
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock};
@@ -22,11 +23,13 @@ pub use format::{Decoded, Decoder, Format};
 pub use place::Place;
 pub use settings::{Settings, parse_bytes, parse_duration_us};
 pub use source::{
-    Connector, Event, Input, InputId, PartsOf, ReadOptions, Reader, Rows, Sink, SinkMode, SinkSpec, Source, TableSpec,
+    Connector, Event, Input, InputId, PartsOf, ReadOptions, Reader, Rows, Sink, SinkHealth, SinkMode, SinkSpec, Source,
+    TableSpec,
 };
 
 pub use span::{Span, WindowSpec, align, tumble};
 pub use store::{Store, StoreWriter};
+pub use upsert::{key_columns, key_schema};
 
 /// Event time: microseconds since 1970-01-01 UTC. Everything inside Fyke counts in this unit.
 pub type Micros = i64;

@@ -145,6 +145,18 @@ pub trait Sink: Send {
     /// When they can't be written.
     fn write(&mut self, batch: &RecordBatch) -> Result<()>;
 
+    /// In update mode (see [`SinkSpec::key`]): the rows of these keys, written before, are no longer true. `keys` has
+    /// the columns that [`crate::key_columns`] gives for rows, by the same names and in the same order. A key that was
+    /// never written is no error: after a crash some are named to be sure. A key may be written again after it was
+    /// deleted, so calls must take effect in their order.
+    ///
+    /// # Errors
+    /// When they can't be deleted; `Internal` for a sink that only appends.
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        let _ = keys;
+        Err(Error::internal("rows were taken back from a sink that only appends"))
+    }
+
     /// Makes visible what was written so far, where that is possible at no loss (a terminal, JSON lines).
     ///
     /// # Errors
@@ -196,6 +208,39 @@ pub trait Sink: Send {
     /// # Errors
     /// When it can't be written.
     fn finish(&mut self) -> Result<()>;
+
+    /// Rows that this output will never take (a server refuses them one by one) go to `sink` as dead letters, which this
+    /// one prepares, commits and finishes along with its own rows. To be called before the first row.
+    ///
+    /// # Errors
+    /// `Usage` where an output takes all rows or none.
+    fn dead_letters_to(&mut self, sink: Box<dyn Sink>) -> Result<()> {
+        drop(sink);
+        Err(Error::usage("this output refuses no single rows").hint("leave out its 'dead_to'"))
+    }
+
+    /// How a server behind this output takes its rows; none where there is no server.
+    fn health(&self) -> Option<SinkHealth> {
+        None
+    }
+}
+
+/// How rows get on that are on their way to a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct SinkHealth {
+    /// Rows that the server took; of several states of one row that wait together only the last is sent.
+    pub taken: u64,
+    /// Rows that it will never take.
+    pub refused: u64,
+    /// Where the last of those was to go, and why not.
+    pub last_refusal: Option<String>,
+    /// Attempts that failed and were made again.
+    pub retries: u64,
+    /// Why the last attempt failed, until one succeeds.
+    pub trouble: Option<String>,
+    /// Bytes of rows that wait.
+    pub waiting_bytes: u64,
 }
 
 /// A table as its DDL (or a reader's builder) says it. Settings that belong to the engine are taken out before.
@@ -222,12 +267,18 @@ pub struct SinkSpec {
     pub location: String,
     /// The rows' columns.
     pub schema: SchemaRef,
+    /// Indices of columns that tell rows apart, where the query says so: no two rows of it hold the same values there.
+    pub unique: Option<Vec<usize>>,
     /// Whether rows of another run may be replaced.
     pub mode: SinkMode,
     /// The connector's settings, lower-case keys. Unknown ones are refused by name.
     pub options: BTreeMap<String, String>,
     /// A run with checkpoints: rows become visible with each of them, in parts.
     pub parts: Option<PartsOf>,
+    /// Update mode: each row replaces the one of the same key (an upsert), and [`Sink::delete`] may take one back. The
+    /// columns of the key by name, members of a struct behind a dot (`w.start`); rows' values come from
+    /// [`crate::key_columns`]. Never empty but for the one row of an aggregate over everything. None: each row is new.
+    pub key: Option<Vec<String>>,
 }
 
 /// Whose parts an output gets.
@@ -257,4 +308,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `Usage` for wrong settings or an output that holds rows of another run, `Unsupported` where there is no way out.
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>>;
+
+    /// Whether its sinks of that format (upper case) follow [`SinkSpec::key`]; it is asked before [`Connector::sink`],
+    /// and an update stream into one that does not is refused with the remedy.
+    fn takes_upserts(&self, format: &str) -> bool {
+        let _ = format;
+        false
+    }
 }

@@ -7,7 +7,7 @@ use fyke::arrow::datatypes::SchemaRef;
 use fyke::{BatchReport, Error, Result};
 
 use super::run::Output;
-use crate::drive::batch_runtime;
+use crate::drive::{batch_runtime, refusals};
 use crate::script::ScriptArguments;
 use crate::terminal::{Failure, duration, out, plural, say};
 
@@ -60,5 +60,6 @@ fn lines(report: &BatchReport) -> Result<Vec<String>> {
         lines.push(format!("{name}: read {read} = used {used} + late 0 + dead {dead}"));
     }
     lines.extend(report.sinks.iter().map(|(name, rows)| format!("{name}: {}", plural(*rows, "row"))));
+    lines.extend(report.refused.iter().map(|(name, rows, last)| refusals(name, *rows, last)));
     Ok(lines)
 }

@@ -58,6 +58,8 @@ fn csv(schema: &SchemaRef) -> Result<Box<dyn Sink>> {
     };
     connector.sink(&SinkSpec {
         parts: None,
+        unique: None,
+        key: None,
         format: "CSV".to_owned(),
         location: "-".to_owned(),
         schema: Arc::clone(schema),

@@ -46,6 +46,9 @@ impl Bar {
                 message.push_str(&format!(", {} {what}", count(number)));
             }
         }
+        if let Some(trouble) = progress.sinks.iter().find_map(|sink| sink.health.as_ref()?.trouble.as_ref()) {
+            message.push_str(&format!(", waiting for an output: {trouble}"));
+        }
         bar.set_message(message);
         bar.set_position(progress.sources.iter().map(|source| source.bytes).sum());
         bar.tick();
