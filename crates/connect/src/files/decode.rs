@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use fyke_types::{DeadLetter, Decoded, Decoder, Micros, Result};
+use fyke_types::{DeadLetter, Decoded, Decoder, Micros, Result, is_directive};
 use memchr::memchr_iter;
 
 use super::blocks::{Blocks, Fill, Header, Lines};
@@ -37,6 +37,8 @@ pub(crate) struct Piece {
     pub(crate) latest: Option<Micros>,
     /// The file that it came from.
     pub(crate) origin: Option<Arc<Origin>>,
+    /// The directive that holds behind the block, where the format has any.
+    pub(crate) directive: Option<Arc<[u8]>>,
 }
 
 /// One input: blocks of lines to decode, or rows that need no decoder.
@@ -79,6 +81,8 @@ pub(crate) struct Worker {
     decoder: Option<Box<dyn Decoder>>,
     /// For lines that must be found again: its memory stays apart.
     finder: Option<Box<dyn Decoder>>,
+    /// See `Format::directive`.
+    directive: Option<&'static [u8]>,
     event_time: EventTime,
     buffer: Vec<u8>,
 }
@@ -87,7 +91,12 @@ impl Worker {
     /// A worker with `decoders` of its own; none where inputs give rows.
     pub(crate) fn new(decoders: Option<(Box<dyn Decoder>, Box<dyn Decoder>)>, event_time: EventTime) -> Self {
         let (decoder, finder) = decoders.unzip();
-        Self { decoder, finder, event_time, buffer: Vec::new() }
+        Self { decoder, finder, directive: None, event_time, buffer: Vec::new() }
+    }
+
+    /// The same for a format with directives.
+    pub(crate) fn with_directive(self, directive: Option<&'static [u8]>) -> Self {
+        Self { directive, ..self }
     }
 
     /// Cuts the next block of `stream`, alone; decodes it beside others. Gives the block's number too.
@@ -95,8 +104,8 @@ impl Worker {
         let mut guard = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let number = guard.next;
         guard.next += 1;
-        let (filled, origin) = match &mut guard.content {
-            Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin()),
+        let (filled, origin, directive) = match &mut guard.content {
+            Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin(), blocks.directive()),
             Content::Rows(rows) => {
                 let rows = rows.next();
                 drop(guard);
@@ -106,7 +115,7 @@ impl Worker {
         drop(guard);
         let mut item = filled.and_then(|fill| self.lines(fill, customer)).unwrap_or_else(Item::Failed);
         if let Item::Piece(piece) = &mut item {
-            piece.origin = origin;
+            (piece.origin, piece.directive) = (origin, directive);
         }
         if self.buffer.len() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
@@ -123,8 +132,17 @@ impl Worker {
                 let batch = self.decode(&[], customer)?.batch;
                 let batch = self.event_time.check(batch)?.batch;
                 let letter = DeadLetter { line: 1, ..letter };
-                let piece =
-                    Piece { batch, dead: vec![letter], lines: 1, read: 1, end, fresh, latest: None, origin: None };
+                let piece = Piece {
+                    batch,
+                    dead: vec![letter],
+                    lines: 1,
+                    read: 1,
+                    end,
+                    fresh,
+                    latest: None,
+                    origin: None,
+                    directive: None,
+                };
                 Ok(Item::Piece(Box::new(piece)))
             }
         }
@@ -165,6 +183,7 @@ impl Worker {
             fresh: lines.fresh,
             latest: checked.latest,
             origin: None,
+            directive: None,
         })
     }
 
@@ -191,10 +210,16 @@ impl Worker {
         let blank = each_line(block).filter(|(line, _, text)| is_blank(text) && !is_dead(*line)).count() as u64;
         let mut refused = refused.into_iter().peekable();
         let (mut found, mut row) = (Vec::new(), 0);
+        let mut holding: &[u8] = b"";
         for (line, offset, text) in each_line(block) {
             let Some((wanted, _)) = refused.peek() else { break };
+            if is_directive(self.directive, text) {
+                holding = text;
+                continue;
+            }
             let is_row = match header {
                 _ if is_dead(line) => false,
+                _ if self.directive.is_some() => self.is_row(&[holding, b"\n", text].concat(), customer)?,
                 Some(_) if line == 1 => false,
                 Some(header) => self.is_row(&[header, b"\n", text].concat(), customer)?,
                 None if blank == skipped => !is_blank(text),
@@ -230,7 +255,8 @@ impl Worker {
         let checked = self.event_time.check(batch.clone())?;
         let dead = refused_rows(&batch, checked.refused)?;
         let latest = checked.latest;
-        let piece = Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest, origin: None };
+        let piece =
+            Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest, origin: None, directive: None };
         Ok(Item::Piece(Box::new(piece)))
     }
 }

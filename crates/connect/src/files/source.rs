@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use fyke_types::{Error, Format, ReadOptions, Reader, Result, Settings, Source, TableSpec};
 
-use super::blocks::{Blocks, Limits};
+use super::blocks::{Blocks, Heading, Limits};
 use super::compression;
 use super::customer::CustomerFrom;
 use super::decode::{Content, Stream, Worker};
@@ -51,6 +51,23 @@ enum RowsFrom {
     Lines(Arc<dyn Format>),
     Csv(Arc<dyn Format>),
     Parquet,
+}
+
+impl RowsFrom {
+    fn directive(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Lines(format) => format.directive(),
+            Self::Csv(_) | Self::Parquet => None,
+        }
+    }
+
+    fn heading(&self) -> Heading {
+        match (self, self.directive()) {
+            (Self::Csv(_), _) => Heading::FirstLine,
+            (_, Some(start)) => Heading::Directive(start),
+            _ => Heading::None,
+        }
+    }
 }
 
 impl FileSource {
@@ -127,7 +144,7 @@ impl FileSource {
                 }
                 RowsFrom::Parquet => None,
             };
-            Ok(Worker::new(decoders, EventTime::new(columns.clone(), options)))
+            Ok(Worker::new(decoders, EventTime::new(columns.clone(), options)).with_directive(self.rows.directive()))
         };
         (0..options.threads.max(1)).map(|_| one()).collect()
     }
@@ -339,9 +356,11 @@ impl InputMaker {
                 } else {
                     Box::new(given.rest_of_file(bytes())?)
                 };
-                let header = (matches!(rows, RowsFrom::Csv(_)) && given.offset > 0)
-                    .then(|| given.first_line().map(Arc::from))
-                    .transpose()?;
+                let header = match rows.heading() {
+                    Heading::FirstLine if given.offset > 0 => Some(Arc::from(given.first_line()?)),
+                    Heading::Directive(_) => given.directive.as_ref().map(|line| Arc::from(line.as_bytes())),
+                    _ => None,
+                };
                 self.blocks(given.name(), from, given.offset, header)
             }
         };
@@ -380,8 +399,7 @@ impl InputMaker {
     }
 
     fn blocks(&self, name: String, from: Box<dyn ByteSource>, offset: u64, header: Option<Arc<[u8]>>) -> Content {
-        let with_header = matches!(self.rows, RowsFrom::Csv(_));
-        let blocks = Blocks::new(name, from, self.limits, self.follow).with_header(with_header);
+        let blocks = Blocks::new(name, from, self.limits, self.follow).with_heading(self.rows.heading());
         Content::Lines(blocks.resumed(offset, header))
     }
 
