@@ -161,6 +161,11 @@ impl Worker {
         Ok(Item::Piece(Box::new(piece?)))
     }
 
+    /// Decodes whole lines that came otherwise than from a stream; they start at byte `offset` of their input.
+    pub(crate) fn whole_block(&mut self, block: &[u8], offset: u64, customer: &str) -> Result<Piece> {
+        self.piece(block, &Lines { bytes: block.len(), offset, fresh: false, header: None }, customer)
+    }
+
     fn piece(&mut self, block: &[u8], lines: &Lines, customer: &str) -> Result<Piece> {
         let Decoded { batch, mut dead, lines: count, skipped } = self.decode(block, customer)?;
         let read = batch.num_rows() as u64 + dead.len() as u64;

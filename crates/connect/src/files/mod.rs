@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use fyke_types::{Connector, Error, Result, Sink, SinkSpec, Source, TableSpec};
 
-pub(crate) use decode::refused_rows;
+pub(crate) use decode::{Piece, Worker, refused_rows};
 pub use follow::FollowCounters;
 pub use source::{FileSource, sample};
 
