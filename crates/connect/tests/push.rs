@@ -1,6 +1,6 @@
 //! What others send, by HTTP and by syslog, over real sockets: rows of their customers, refusals, and a spool that
 //! loses nothing that was acknowledged.
-#![expect(clippy::unwrap_used, reason = "helpers fail as their tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers fail as their tests do")]
 
 mod common;
 

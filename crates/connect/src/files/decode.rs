@@ -9,6 +9,7 @@ use memchr::memchr_iter;
 use super::blocks::{Blocks, Fill, Header, Lines};
 use super::origin::Origin;
 use super::parquet::ParquetRows;
+use super::partition::Assembly;
 use crate::event_time::EventTime;
 use crate::json::batch_to_json_lines;
 
@@ -51,12 +52,19 @@ pub(crate) enum Content {
 pub(crate) struct Stream {
     content: Content,
     next: u64,
+    /// What stands in the names of its folders.
+    assembly: Option<Result<Arc<Assembly>>>,
 }
 
 impl Stream {
     /// An input from its start.
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, next: 0 }
+        Self { content, next: 0, assembly: None }
+    }
+
+    /// The same, whose rows get what stands in the names of its folders; a name that is no value fails it.
+    pub(crate) fn assembled(self, assembly: Option<Result<Assembly>>) -> Self {
+        Self { assembly: assembly.map(|assembly| assembly.map(Arc::new)), ..self }
     }
 
     /// Gives back the file handle.
@@ -83,6 +91,8 @@ pub(crate) struct Worker {
     finder: Option<Box<dyn Decoder>>,
     /// See `Format::directive`.
     directive: Option<&'static [u8]>,
+    /// Of the input at hand.
+    assembly: Option<Arc<Assembly>>,
     event_time: EventTime,
     buffer: Vec<u8>,
 }
@@ -91,7 +101,7 @@ impl Worker {
     /// A worker with `decoders` of its own; none where inputs give rows.
     pub(crate) fn new(decoders: Option<(Box<dyn Decoder>, Box<dyn Decoder>)>, event_time: EventTime) -> Self {
         let (decoder, finder) = decoders.unzip();
-        Self { decoder, finder, directive: None, event_time, buffer: Vec::new() }
+        Self { decoder, finder, directive: None, assembly: None, event_time, buffer: Vec::new() }
     }
 
     /// The same for a format with directives.
@@ -104,6 +114,10 @@ impl Worker {
         let mut guard = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let number = guard.next;
         guard.next += 1;
+        match guard.assembly.clone().transpose() {
+            Ok(assembly) => self.assembly = assembly,
+            Err(error) => return (number, Item::Failed(error)),
+        }
         let (filled, origin, directive) = match &mut guard.content {
             Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin(), blocks.directive()),
             Content::Rows(rows) => {
@@ -193,9 +207,13 @@ impl Worker {
     }
 
     fn decode(&mut self, block: &[u8], customer: &str) -> Result<Decoded> {
-        match &mut self.decoder {
-            Some(decoder) => decoder.decode(block, customer),
-            None => Err(fyke_types::Error::internal("a worker without decoder was given lines")),
+        let Some(decoder) = &mut self.decoder else {
+            return Err(fyke_types::Error::internal("a worker without decoder was given lines"));
+        };
+        let decoded = decoder.decode(block, customer)?;
+        match &self.assembly {
+            Some(assembly) => Ok(Decoded { batch: assembly.rows(&decoded.batch)?, ..decoded }),
+            None => Ok(decoded),
         }
     }
 
@@ -256,6 +274,10 @@ impl Worker {
     /// Rows that came as such: a refused row is kept as JSON, its "line" is its number in the file.
     fn rows(&self, rows: Option<(u64, RecordBatch)>) -> Result<Item> {
         let Some((end, batch)) = rows else { return Ok(Item::End) };
+        let batch = match &self.assembly {
+            Some(assembly) => assembly.rows(&batch)?,
+            None => batch,
+        };
         let (read, lines) = (batch.num_rows() as u64, batch.num_rows() as u64);
         let checked = self.event_time.check(batch.clone())?;
         let dead = refused_rows(&batch, checked.refused)?;

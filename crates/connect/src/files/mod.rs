@@ -13,6 +13,7 @@ mod follow;
 mod lookahead;
 mod origin;
 mod parquet;
+mod partition;
 mod pool;
 mod position;
 mod reader;

@@ -110,9 +110,8 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         let Some(runtime) = self.0.take() else { return };
         // whoever drops it may be inside another runtime, which forbids to wait; but the port must be free afterwards
-        match std::thread::Builder::new().spawn(move || drop(runtime)) {
-            Ok(ending) => drop(ending.join()),
-            Err(_) => {}
+        if let Ok(ending) = std::thread::Builder::new().spawn(move || drop(runtime)) {
+            drop(ending.join());
         }
     }
 }

@@ -69,7 +69,7 @@ impl Framing {
             // between messages
             Some(b'\n' | b'\r' | 0 | b' ') => Some(1),
             Some(b'1'..=b'9') => self.counted(at, out),
-            _ => self.to_newline(at, out),
+            _ => self.until_newline(at, out),
         }
     }
 
@@ -77,9 +77,9 @@ impl Framing {
     fn counted(&mut self, at: usize, out: &mut Vec<Framed>) -> Option<usize> {
         let rest = self.kept.get(at..)?;
         let digits = rest.iter().take(DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
-        let Some(behind) = rest.get(digits) else { return None };
+        let behind = rest.get(digits)?;
         let length: Option<usize> = std::str::from_utf8(rest.get(..digits)?).ok().and_then(|text| text.parse().ok());
-        let Some(length) = length.filter(|_| *behind == b' ') else { return self.to_newline(at, out) };
+        let Some(length) = length.filter(|_| *behind == b' ') else { return self.until_newline(at, out) };
         let from = digits + 1;
         if length > self.message_bytes {
             let reason = format!("the message has {length} bytes, more than message_bytes {}", self.message_bytes);
@@ -92,7 +92,7 @@ impl Framing {
         Some(from + length)
     }
 
-    fn to_newline(&mut self, at: usize, out: &mut Vec<Framed>) -> Option<usize> {
+    fn until_newline(&mut self, at: usize, out: &mut Vec<Framed>) -> Option<usize> {
         let rest = self.kept.get(at..)?;
         match memchr::memchr(b'\n', rest) {
             Some(newline) if newline <= self.message_bytes => {

@@ -5,14 +5,23 @@ mod csv;
 mod json;
 mod output;
 mod parquet;
+mod partitioned;
 mod parts;
 
 use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
 
 use output::Output;
 
+use super::partition;
+
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
+    let mut options = spec.options.clone();
+    if let Some(columns) = options.remove("partition_by") {
+        let names = partition::names(&columns)?;
+        let spec = SinkSpec { options, ..spec.clone() };
+        return Ok(Box::new(partitioned::PartitionedSink::new(&spec, names)?));
+    }
     match &spec.parts {
         // what standard output was given can't be taken back
         Some(of) if spec.location != "-" => Ok(Box::new(parts::PartsSink::new(spec, of)?)),
@@ -41,6 +50,12 @@ fn plain(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
 /// The error of an output that can't be written.
 fn unwritable(location: &str, error: &std::io::Error) -> Error {
     Error::unavailable(format!("{location} can't be written")).detail(error)
+}
+
+/// The error of an output that holds rows already.
+fn held(location: &str) -> Error {
+    Error::usage(format!("output {location} already holds rows of another run"))
+        .hint("--overwrite replaces them; or name another output")
 }
 
 /// The error of rows that come after the end.

@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use fyke_types::{Error, Result, SinkMode, SinkSpec};
+use fyke_types::{Result, SinkMode, SinkSpec};
 
-use super::unwritable;
+use super::{held, unwritable};
 use crate::files::discover::is_hidden;
 
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -47,8 +47,7 @@ impl Output {
         let folder = (location.ends_with('/') || path.is_dir()).then(|| path.to_path_buf());
         let wanted = folder.as_ref().map_or_else(|| path.to_path_buf(), |f| f.join(format!("part-00000.{extension}")));
         if spec.mode == SinkMode::Append && holds_rows(folder.as_deref(), &wanted)? {
-            return Err(Error::usage(format!("output {location} already holds rows of another run"))
-                .hint("--overwrite replaces them; or name another output"));
+            return Err(held(location));
         }
         let failed = |error: io::Error| unwritable(location, &error);
         if let Some(parent) = wanted.parent().filter(|parent| !parent.as_os_str().is_empty()) {

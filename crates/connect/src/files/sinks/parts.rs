@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use fyke_types::{Error, PartsOf, Result, Sink, SinkMode, SinkSpec};
 
 use super::output::{holds_rows, is_part};
-use super::{finished, plain, unwritable};
+use super::{finished, held, plain, unwritable};
 
 /// See the module.
 pub(super) struct PartsSink {
@@ -105,11 +105,6 @@ impl PartsSink {
 /// The name of a part that was prepared under `hidden`.
 fn visible(hidden: &str) -> Option<&str> {
     hidden.strip_prefix('.')?.rsplit_once('.').map(|(name, _)| name)
-}
-
-fn held(location: &str) -> Error {
-    Error::usage(format!("output {location} already holds rows of another run"))
-        .hint("--overwrite replaces them; or name another output")
 }
 
 impl Sink for PartsSink {
