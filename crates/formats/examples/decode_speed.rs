@@ -1,6 +1,7 @@
 //! How fast JSON lines become batches: `cargo run --release -p fyke-formats --example decode_speed [MEGABYTES]`.
 //!
-//! Prints the best of ten, in seconds of processor time where the system tells it. Lines are made in memory in the shape of the chained job: ten fields, six of them strings, about 300 bytes.
+//! Prints the best of ten, in seconds of processor time where the system tells it. Lines are made in memory in the shape
+//! of the chained job: ten fields, six of them strings, about 300 bytes; of other formats one line again and again.
 
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
@@ -9,9 +10,37 @@ use std::time::Instant;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use fyke_formats::{JsonFormat, TimeFormat};
-use fyke_types::{Format, Random, Result, SeededRandom};
+use fyke_types::{Format, Random, Result, SeededRandom, Settings};
 
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101";
+
+/// A line of each of some vendors.
+const VENDORS: &[(&str, &str)] = &[
+    (
+        "COMBINED",
+        r#"203.0.113.9 - - [02/Mar/2026:08:00:00 +0000] "GET /shop/a?b=c HTTP/1.1" 200 5120 "https://a.example/" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101""#,
+    ),
+    (
+        "HAPROXY",
+        r#"10.0.1.2:33317 [02/Mar/2026:08:00:00.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {a.example} {} "GET /shop/a?b=c HTTP/1.1""#,
+    ),
+    (
+        "ALB",
+        r#"https 2026-03-02T08:00:00.186641Z app/lb/50dc6c495c0c9188 192.0.2.7:2817 10.0.0.1:80 0.086 0.048 0.037 200 200 0 57 "GET https://www.example.com:443/shop?q=a%20b HTTP/1.1" "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 arn:aws:elasticloadbalancing:us-east-2:123456789012:targetgroup/t/73e2d6bc24d8a067 "Root=1-58337281-1d84f3d73c47ec4e58577259" "www.example.com" "-" 1 2026-03-02T08:00:00.000000Z "forward" "-" "-" "10.0.0.1:80" "200" "-" "-""#,
+    ),
+    (
+        "CLOUDFRONT",
+        "2026-03-02\t08:00:00\tLAX1\t2390\t192.0.2.100\tGET\td111111abcdef8.cloudfront.net\t/shop/a\t200\t-\tMozilla/5.0%20(X11;%20Linux%20x86_64;%20rv:128.0)%20Gecko/20100101\tb=c\t-\tHit\tSOX4xwn4XV6Q4rgb7XiVGOHms==\tshop.example.com\thttps\t23\t0.001\t-\tTLSv1.2\tECDHE-RSA-AES128-GCM-SHA256\tHit\tHTTP/2.0\t-\t-\t11040\t0.001\tHit\ttext/html\t78\t-\t-",
+    ),
+    (
+        "CADDY",
+        r#"{"level":"info","ts":1772438400.385,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"10.0.0.1","remote_port":"41342","client_ip":"203.0.113.9","proto":"HTTP/2.0","method":"GET","host":"localhost:8443","uri":"/shop/a?b=c","headers":{"User-Agent":["Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101"],"Accept":["*/*"]}},"bytes_read":0,"user_id":"","duration":0.000929675,"size":10900,"status":200}"#,
+    ),
+];
+
+fn settings() -> Settings {
+    Settings::new("speed", std::collections::BTreeMap::new())
+}
 
 /// About `bytes` bytes of lines.
 fn lines(bytes: usize) -> (Vec<u8>, usize) {
@@ -72,7 +101,7 @@ fn cpu_seconds() -> Option<f64> {
     Some(stat.split(' ').next()?.parse::<f64>().ok()? / 1e9)
 }
 
-fn measure(name: &str, format: &JsonFormat, projection: Option<&[usize]>, blocks: &[&[u8]]) -> Result<()> {
+fn measure(name: &str, format: &dyn Format, projection: Option<&[usize]>, blocks: &[&[u8]]) -> Result<()> {
     let bytes: usize = blocks.iter().map(|block| block.len()).sum();
     let (mut best, mut rows, mut dead) = (f64::MAX, 0, 0);
     for _ in 0..10 {
@@ -112,6 +141,18 @@ fn main() -> Result<()> {
     ]));
     let format = JsonFormat::new(schema, TimeFormat::Rfc3339)?;
     let blocks = blocks(&all);
+    // what the detector asks of a request
+    let wanted: Vec<usize> = (0..14).collect();
+    let sample = all.get(..all.len().min(64 << 10));
+    let requests = fyke_formats::format("REQUESTS", None, sample, &mut settings())?;
+    measure("as requests, without extra", requests.as_ref(), Some(&wanted), &blocks)?;
+    measure("as requests, all columns", requests.as_ref(), None, &blocks)?;
+    for (name, line) in VENDORS {
+        let line = format!("{line}\n");
+        let text = line.repeat(megabytes * 250_000 / line.len() + 1);
+        let format = fyke_formats::format(name, None, None, &mut settings())?;
+        measure(name, format.as_ref(), Some(&wanted), &self::blocks(text.as_bytes()))?;
+    }
     measure("by shape, all columns", &format, None, &blocks)?;
     measure("by shape, without uri, referer", &format, Some(&[0, 1, 2, 4, 5, 7, 8, 9]), &blocks)?;
     measure("exact way alone", &format.without_shapes(), None, &blocks)

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fyke_formats::invariants::{json_of_every_kind, json_ways_agree, lines_add_up};
+use fyke_formats::invariants::{json_of_every_kind, json_ways_agree, lines_add_up, lines_stand_alone};
 use fyke_formats::{format, format_names, guess};
 use fyke_types::{Random, SeededRandom, Settings};
 
@@ -23,6 +23,19 @@ const SEEDS: &[&str] = &[
     r#"a.example:443 2001:db8::1 - - [02/Mar/2026:09:00:00 +0100] "\x16\x03" 400 - "-" "-" 0.250"#,
     r#"203.0.113.9 - - [02/Mar/2026:09:00:00 +0100] "-" 408 0"#,
     "2026-03-02T09:00:00.000250+0100 GET /a/b?c=d HTTP/1.1 404 99 1500000",
+    r#"https 2026-03-02T08:00:00.186641Z app/lb/50dc 192.0.2.7:2817 10.0.0.1:80 0.086 0.048 0.037 200 200 0 57 "GET https://www.example.com:443/a?b HTTP/1.1" "curl \"x\"" - TLSv1.2 arn:tg "Root=1-5" "www.example.com" "-" 1 2026-03-02T08:00:00Z "forward" "-" "-""#,
+    "2026-03-02\t08:00:00\tLAX1\t2390\t192.0.2.100\tGET\td1.cloudfront.net\t/a\t200\t-\tMozilla/5.0%20(X11)\tb=c\t-\tHit\tid\tshop.example\thttps\t23\t0.001\t-\tTLSv1.2\tECDHE\tHit\tHTTP/2.0",
+    "#Fields: date time c-ip cs-method cs-uri-stem cs(User-Agent) sc-status time-taken",
+    "#Fields: time date cs-host c-ip cs(X-Forwarded-For) sc-bytes",
+    "2026-03-02 08:00:00 2001:db8::9 GET /a Bot/2.1;++http://b.example/ 200 250",
+    r#"<134>Mar  2 08:00:00 lb haproxy[1]: 10.0.1.2:33317 [02/Mar/2026:08:00:00.655] in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {a#22b|c} {} "GET /a?b HTTP/1.1""#,
+    r#"192.168.32.1 - jane [02/Mar/2026:08:00:00 +0000] "GET /a?b HTTP/1.1" 401 17 "-" "curl" 3 "r@docker" "http://10.0.0.1:80" 25ms"#,
+    r#"{"ClientHost":"172.17.0.1","DownstreamStatus":200,"Duration":357313,"RequestMethod":"GET","RequestPath":"/a?b","StartUTC":"2026-03-02T08:00:00.587782192Z"}"#,
+    r#"{"ts":1772438400.385,"request":{"remote_ip":"10.0.0.1","proto":"HTTP/2.0","method":"GET","host":"a:8443","uri":"/a?b","headers":{"User-Agent":["curl"]}},"duration":0.0009,"size":10900,"status":200}"#,
+    r#"{"ClientIP":"2001:db8::9","ClientRequestURI":"/a?b=c","EdgeStartTimestamp":1772438400385000000,"EdgeResponseStatus":"200"}"#,
+    r#"{"reqTimeSec":"1772438400.385","cliIP":"192.0.2.1","statusCode":"206","reqPath":"/a","UA":"Mozilla%2F5.0+%28X11%29","turnAroundTimeMSec":"11","transferTimeMSec":"125"}"#,
+    r#"<134>2026-03-02T08:00:00Z cache LogTest[6]: {"timestamp":"2026-03-02T08:00:00+0000","client_ip":"192.0.2.1","url":"/a?b","request_method":"GET","response_status":200,"fastly_server":"c"}"#,
+    r#"{"msec":"1772438400.385","remote_addr":"192.0.2.1","request":"GET /a?b HTTP/1.1","status":"200","body_bytes_sent":"17","request_time":"0.003"}"#,
     "",
 ];
 
@@ -80,10 +93,17 @@ fn check(block: &[u8], log_format: &str, name: Option<&str>) -> Result<(), Strin
     let Some(name) = name else {
         return guess(block).map_or(Ok(()), |guess| lines_add_up(guess.format.as_ref(), block).map(|_| ()));
     };
-    let pairs = [("log_format", log_format), ("trusted_proxies", "203.0.113.0/24"), ("forwarded_header", "forwarded")];
+    let pairs = [
+        ("log_format", log_format),
+        ("trusted_proxies", "203.0.113.0/24"),
+        ("forwarded_header", "forwarded"),
+        ("fields", "date time c-ip cs-method cs-uri-stem cs(User-Agent) sc-status time-taken"),
+        ("captured_request_headers", "host, user-agent"),
+    ];
     let settings = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<BTreeMap<_, _>>();
     if let Ok(format) = format(name, None, Some(block), &mut Settings::new("fuzz", settings)) {
         lines_add_up(format.as_ref(), block).map_err(|problem| format!("{name}: {problem}"))?;
+        lines_stand_alone(format.as_ref(), block).map_err(|problem| format!("{name}: {problem}"))?;
     }
     Ok(())
 }

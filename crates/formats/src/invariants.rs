@@ -30,6 +30,31 @@ pub fn lines_add_up(format: &dyn Format, block: &[u8]) -> Result<Decoded, String
     Ok(decoded)
 }
 
+/// Checks that each line becomes the same alone, behind the directive that holds for it, as in the whole block: what a
+/// decoder remembers of a line changes nothing.
+///
+/// # Errors
+/// What does not hold.
+pub fn lines_stand_alone(format: &dyn Format, block: &[u8]) -> Result<(), String> {
+    let whole = decode(format, block, None)?;
+    let mut decoder = format.decoder(None).map_err(|error| error.to_string())?;
+    let (mut batches, mut reasons) = (Vec::new(), Vec::new());
+    let mut directive: &[u8] = b"";
+    for line in block.split_inclusive(|byte| *byte == b'\n') {
+        let alone = decoder.decode(&[directive, line].concat(), "customer").map_err(|error| error.to_string())?;
+        batches.push(alone.batch);
+        reasons.extend(alone.dead.into_iter().map(|letter| letter.reason));
+        if fyke_types::is_directive(format.directive(), line) && line.ends_with(b"\n") {
+            directive = line;
+        }
+    }
+    let joined = concat_batches(&format.schema(), &batches).map_err(|error| error.to_string())?;
+    if bits(&joined) != bits(&whole.batch) || !reasons.iter().eq(whole.dead.iter().map(|letter| &letter.reason)) {
+        return Err("line by line differs from the whole block".into());
+    }
+    Ok(())
+}
+
 fn decode(format: &dyn Format, block: &[u8], projection: Option<&[usize]>) -> Result<Decoded, String> {
     let decoder = format.decoder(projection);
     decoder.and_then(|mut decoder| decoder.decode(block, "customer")).map_err(|error| error.to_string())

@@ -9,6 +9,7 @@ mod json;
 mod requests;
 mod table;
 mod text;
+mod vendors;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use fyke_types::{Error, Result};
 pub use json::{JsonFormat, TimeFormat, infer_json};
 pub use requests::guess::{Guess, guess};
 pub use table::{format, format_names};
+pub use text::syslog::{SyslogMessage, parse_syslog};
 
 /// The columns `given` of a schema, in that order.
 fn project(schema: &SchemaRef, given: &[usize]) -> Result<SchemaRef> {

@@ -9,6 +9,7 @@ use crate::access::{AccessFormat, RequestSettings, Standard, Variant};
 use crate::json::{JsonFormat, TimeFormat, infer_json};
 use crate::requests::guess::guess_with;
 use crate::requests::subset::Subset;
+use crate::vendors::VENDORS;
 
 /// What a format is made from.
 struct Wanted<'a> {
@@ -28,6 +29,17 @@ const TABLE: &[(&str, Make)] = &[
     ("NGINX", |wanted| custom(wanted, AccessFormat::nginx)),
     ("APACHE", |wanted| custom(wanted, AccessFormat::apache)),
     ("REQUESTS", requests),
+    ("ALB", |wanted| vendor(wanted, "ALB")),
+    ("CLOUDFRONT", |wanted| vendor(wanted, "CLOUDFRONT")),
+    ("CLOUDFLARE", |wanted| vendor(wanted, "CLOUDFLARE")),
+    ("FASTLY", |wanted| vendor(wanted, "FASTLY")),
+    ("AKAMAI", |wanted| vendor(wanted, "AKAMAI")),
+    ("HAPROXY", |wanted| vendor(wanted, "HAPROXY")),
+    ("W3C", |wanted| vendor(wanted, "W3C")),
+    ("IIS", |wanted| vendor(wanted, "W3C")),
+    ("TRAEFIK", |wanted| vendor(wanted, "TRAEFIK")),
+    ("CADDY", |wanted| vendor(wanted, "CADDY")),
+    ("NGINX_JSON", |wanted| vendor(wanted, "NGINX_JSON")),
 ];
 
 /// The names that [`format()`] knows, upper case.
@@ -44,6 +56,16 @@ pub fn format_names() -> impl Iterator<Item = &'static str> {
 /// | `VHOST_COMMON`, `VHOST_COMBINED` | the same, where the host is always there and may be an address | shared |
 /// | `NGINX`, `APACHE` | access logs by their server's format string | `log_format`, shared |
 /// | `REQUESTS` | what [`crate::guess`] makes of `sample` | shared |
+/// | `ALB` | AWS Application Load Balancer | shared |
+/// | `CLOUDFRONT` | standard and real-time logs, and JSON | `fields`, shared |
+/// | `CLOUDFLARE` | Logpush of HTTP requests | shared |
+/// | `FASTLY` | JSON, or common and combined lines, also behind a syslog header | shared |
+/// | `AKAMAI` | DataStream 2, JSON or structured | `fields`, shared |
+/// | `HAPROXY` | the HTTP log | `utc_offset`, `captured_request_headers`, `captured_response_headers`, shared |
+/// | `W3C`, `IIS` | W3C extended logs, whose `#Fields:` may change | `fields`, shared |
+/// | `TRAEFIK` | JSON or its extended common log | shared |
+/// | `CADDY` | JSON | shared |
+/// | `NGINX_JSON` | nginx's variables as JSON | shared |
 ///
 /// Settings shared by all but `JSON`: `trusted_proxies`, `client_ip`, `forwarded_header`, `ipv6_prefix`, `customer`
 /// (`input` or `host`), `duration_unit`. Those formats give `fyke_types::request::request_schema`; a declared schema
@@ -96,6 +118,14 @@ fn custom(
     chosen(wanted, Arc::new(compile(&log_format, settings)?))
 }
 
+fn vendor(wanted: &mut Wanted<'_>, name: &str) -> Result<Arc<dyn Format>> {
+    let shared = RequestSettings::from_settings(wanted.settings)?;
+    let vendor = VENDORS.iter().find(|vendor| vendor.name == name);
+    let vendor = vendor.ok_or_else(|| Error::internal(format!("there is no vendor '{name}'")))?;
+    let format = vendor.format(wanted.settings, &shared)?;
+    chosen(wanted, Arc::new(format))
+}
+
 fn requests(wanted: &mut Wanted<'_>) -> Result<Arc<dyn Format>> {
     let settings = RequestSettings::from_settings(wanted.settings)?;
     let sample = wanted.sample.ok_or_else(|| {
@@ -103,7 +133,7 @@ fn requests(wanted: &mut Wanted<'_>) -> Result<Arc<dyn Format>> {
     })?;
     let guess = guess_with(sample, &settings).ok_or_else(|| {
         Error::data("the log's format is not recognised")
-            .hint("name it: COMBINED, COMMON, JSON with its columns, or NGINX or APACHE with 'log_format'")
+            .hint("name it: COMBINED, HAPROXY, …, JSON with its columns, or NGINX or APACHE with 'log_format'")
     })?;
     chosen(wanted, guess.format)
 }

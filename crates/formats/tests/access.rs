@@ -2,50 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "a test's helpers fail the test")]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use common::{check, settings, shown};
 use fyke_formats::{format, guess};
-use fyke_types::{Format, Settings};
 use insta::assert_snapshot;
-
-fn settings(pairs: &[(&str, &str)]) -> Settings {
-    Settings::new(
-        "table t",
-        pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect::<BTreeMap<_, _>>(),
-    )
-}
-
-/// The values that are not null, row by row, as `name=value`; then dead letters.
-fn shown(format: &dyn Format, block: &str) -> String {
-    let decoded =
-        format.decoder(None).and_then(|mut decoder| decoder.decode(block.as_bytes(), "alpha")).expect("decodes");
-    assert_eq!(decoded.lines, decoded.batch.num_rows() as u64 + decoded.dead.len() as u64 + decoded.skipped);
-    let options = FormatOptions::default();
-    let mut out = Vec::new();
-    for row in 0..decoded.batch.num_rows() {
-        let mut parts = Vec::new();
-        for (field, column) in decoded.batch.schema().fields().iter().zip(decoded.batch.columns()) {
-            if !column.is_null(row) && field.name() != "customer" {
-                let value = ArrayFormatter::try_new(column, &options).expect("a formatter").value(row).to_string();
-                parts.push(format!("{}={value}", field.name()));
-            }
-        }
-        out.push(parts.join(" | "));
-    }
-    out.extend(decoded.dead.iter().map(|letter| format!("DEAD {}@{}: {}", letter.line, letter.offset, letter.reason)));
-    out.join("\n")
-}
-
-fn check(name: &str, pairs: &[(&str, &str)], block: &str) -> String {
-    let mut settings = settings(pairs);
-    let format = format(name, None, None, &mut settings).expect("a format");
-    settings.finish().expect("all settings are known");
-    shown(format.as_ref(), block)
-}
 
 #[test]
 fn combined_lines_with_and_without_host_and_duration() {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
-use fyke_formats::invariants::{json_of_every_kind, json_ways_agree, lines_add_up};
+use fyke_formats::invariants::{json_of_every_kind, json_ways_agree, lines_add_up, lines_stand_alone};
 use fyke_formats::{format, format_names, guess};
 use fyke_types::{Format, Settings};
 use proptest::prelude::*;
@@ -100,6 +100,42 @@ fn alike() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// What vendors' lines are made of.
+const PIECES: [&str; 32] = [
+    "\n",
+    "\n",
+    " ",
+    " ",
+    "\t",
+    "-",
+    "\"",
+    "{",
+    "}",
+    "/",
+    "\"GET https://a.example:443/b?c HTTP/1.1\"",
+    "2026-03-02",
+    "08:00:00",
+    "2026-03-02T08:00:00.5Z",
+    "[02/Mar/2026:08:00:00.655]",
+    "192.0.2.1",
+    "192.0.2.1:4711",
+    "[2001:db8::1]:443",
+    "200",
+    "0.5",
+    "1/2/3/4/5",
+    "#Fields: date time c-ip sc-status\n",
+    "#Fields: time-taken cs(Referer) date time\n",
+    "#Fields:\n",
+    "<134>",
+    "Mar  2 08:00:00 host app[1]: ",
+    "a+b++c%20d%zz#22",
+    "GET",
+    "\"ts\":1772438400,",
+    "\"request\":{\"uri\":\"/\",\"headers\":{\"User-Agent\":[\"x\"]}}",
+    "\"StartUTC\":\"2026-03-02T08:00:00Z\",",
+    "ok",
+];
+
 fn every_format(sample: &[u8]) -> Vec<std::sync::Arc<dyn Format>> {
     let log_format =
         r#"$remote_addr [$time_local] "$request" $status $body_bytes_sent "$http_user_agent" $request_time $foo"#;
@@ -107,7 +143,8 @@ fn every_format(sample: &[u8]) -> Vec<std::sync::Arc<dyn Format>> {
     format_names()
         .filter_map(|name| {
             let text = if name == "NGINX" { log_format } else { apache };
-            let all = BTreeMap::from([("log_format".into(), text.into())]);
+            let fields = "date time cs-method cs-uri-stem c-ip sc-status cs(User-Agent)";
+            let all = BTreeMap::from([("log_format".into(), text.into()), ("fields".into(), fields.into())]);
             format(name, None, Some(sample), &mut Settings::new("t", all)).ok()
         })
         .collect()
@@ -137,6 +174,7 @@ proptest! {
         guess(&bytes);
         for format in every_format(&bytes) {
             prop_assert!(lines_add_up(format.as_ref(), &bytes).is_ok());
+            prop_assert_eq!(lines_stand_alone(format.as_ref(), &bytes), Ok(()));
         }
     }
 
@@ -145,6 +183,17 @@ proptest! {
         guess(bytes.as_bytes());
         for format in every_format(bytes.as_bytes()) {
             prop_assert!(lines_add_up(format.as_ref(), bytes.as_bytes()).is_ok());
+            prop_assert_eq!(lines_stand_alone(format.as_ref(), bytes.as_bytes()), Ok(()));
+        }
+    }
+
+    #[test]
+    fn anything_like_a_vendors_log_is_accounted_for(pieces in proptest::collection::vec(prop::sample::select(&PIECES[..]), 0..40)) {
+        let text = pieces.concat();
+        guess(text.as_bytes());
+        for format in every_format(text.as_bytes()) {
+            prop_assert!(lines_add_up(format.as_ref(), text.as_bytes()).is_ok());
+            prop_assert_eq!(lines_stand_alone(format.as_ref(), text.as_bytes()), Ok(()));
         }
     }
 

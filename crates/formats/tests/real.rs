@@ -171,3 +171,112 @@ fn goldens_of_another_parser_agree_for_nginx() {
 fn goldens_of_another_parser_agree_for_apache() {
     check_golden("apache2-logs", 7);
 }
+
+/// The vendor's log `folder` by its guess, and what the other parser got from each line.
+fn vendor_golden(folder: &str, description: &str) -> Option<Vec<(Decoded, BTreeMap<String, String>)>> {
+    let log = read(&format!("formats/{folder}/{folder}.log"))?;
+    let facts = facts(&String::from_utf8(read(&format!("formats/{folder}/parser.assert"))?).expect("text"));
+    let guess = guess(&log).expect("recognised");
+    assert_eq!(guess.description, description);
+    let lines = log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate();
+    Some(
+        lines
+            .map(|(number, line)| {
+                let decoded = lines_add_up(guess.format.as_ref(), line).expect("holds");
+                (decoded, facts.get(&number).cloned().unwrap_or_default())
+            })
+            .collect(),
+    )
+}
+
+/// Milliseconds since 1970 of a row, as the other library shows them.
+fn shown_time(batch: &RecordBatch, format: &str) -> String {
+    let time = batch.column(0).as_primitive::<TimestampMicrosecondType>().value(0);
+    arrow::temporal_conversions::timestamp_us_to_datetime(time).expect("a date").format(format).to_string()
+}
+
+fn number(batch: &RecordBatch, column: usize) -> Option<String> {
+    let column = batch.column(column);
+    (!column.is_null(0)).then(|| arrow::util::display::array_value_to_string(column, 0).expect("shown"))
+}
+
+#[test]
+fn goldens_of_another_parser_agree_for_cloudfront() {
+    let Some(lines) = vendor_golden("aws-cloudfront-logs", "CLOUDFRONT") else { return };
+    assert_eq!(lines.len(), 2);
+    for (decoded, fact) in &lines {
+        let (batch, fact) = (&decoded.batch, |name: &str| fact.get(name).cloned().filter(|value| value != "-"));
+        assert_eq!(batch.num_rows(), 1, "{:?}", decoded.dead);
+        assert_eq!(text(batch, "client_ip", 0), fact("c_ip"));
+        assert_eq!(text(batch, "host", 0), fact("x_host_header"));
+        assert_eq!(text(batch, "method", 0), fact("cs_method"));
+        assert_eq!(text(batch, "path", 0), fact("cs_uri_stem"));
+        assert_eq!(text(batch, "query", 0), fact("cs_uri_query"));
+        assert_eq!(text(batch, "protocol", 0), fact("cs_protocol_version"));
+        assert_eq!(text(batch, "agent", 0), fact("cs_user_agent"));
+        assert_eq!(text(batch, "referrer", 0), fact("cs_referer"));
+        assert_eq!(number(batch, 9), fact("sc_status"));
+        assert_eq!(number(batch, 10), fact("sc_bytes"));
+        assert_eq!(number(batch, 13), fact("time_taken"));
+        let theirs = ["year", "month", "day", "time"].map(|part| fact(part).expect("a part of the time"));
+        assert_eq!(shown_time(batch, "%Y %m %d %H:%M:%S"), theirs.join(" "));
+    }
+}
+
+#[test]
+fn goldens_of_another_parser_agree_for_haproxy() {
+    let log = read("formats/haproxy-logs/haproxy-logs.log");
+    let asserts = read("formats/haproxy-logs/parser.assert");
+    let (Some(log), Some(asserts)) = (log, asserts) else { return };
+    let facts = facts(&String::from_utf8(asserts).expect("text"));
+    let haproxy = format("HAPROXY", None, None, &mut Settings::new("t", BTreeMap::new())).expect("a format");
+    let mut compared = 0;
+    for (number_of, line) in log.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).enumerate() {
+        let decoded = lines_add_up(haproxy.as_ref(), line).expect("holds");
+        let fact = |name: &str| facts.get(&number_of).and_then(|facts| facts.get(name)).cloned();
+        let Some(status) = fact("http_status_code") else {
+            assert_eq!(decoded.dead.len(), 1, "a failed handshake is no request");
+            continue;
+        };
+        let batch = &decoded.batch;
+        assert_eq!(batch.num_rows(), 1, "{:?}", decoded.dead);
+        assert_eq!(text(batch, "client_ip", 0), fact("client_ip"));
+        assert_eq!(text(batch, "method", 0), fact("http_verb"));
+        assert_eq!(text(batch, "path", 0), fact("http_request"));
+        assert_eq!(text(batch, "protocol", 0), fact("http_version").map(|version| format!("HTTP/{version}")));
+        assert_eq!(number(batch, 9), Some(status));
+        assert_eq!(number(batch, 10), fact("bytes_read"));
+        let millis: f64 = fact("time_duration").expect("a time").parse().expect("a number");
+        assert_eq!(number(batch, 13), Some((millis / 1e3).to_string()));
+        assert_eq!(shown_time(batch, "%d/%b/%Y:%H:%M:%S%.3f"), fact("accept_date").expect("a date"));
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
+}
+
+#[test]
+fn goldens_of_another_parser_agree_for_traefik() {
+    let Some(lines) = vendor_golden("traefik_json", "TRAEFIK (JSON)") else { return };
+    let mut compared = 0;
+    for (decoded, fact) in &lines {
+        let fact = |name: &str| fact.get(name).cloned();
+        let Some(status) = fact("status") else {
+            assert_eq!(decoded.dead.len(), 1, "a plugin's message is no request");
+            continue;
+        };
+        let batch = &decoded.batch;
+        assert_eq!(text(batch, "host", 0), fact("request_addr"));
+        assert_eq!(text(batch, "method", 0), fact("verb"));
+        assert_eq!(text(batch, "path", 0), fact("request"));
+        assert_eq!(text(batch, "protocol", 0), fact("http_version").map(|version| format!("HTTP/{version}")));
+        assert_eq!(text(batch, "agent", 0), fact("http_user_agent"));
+        assert_eq!(number(batch, 9), Some(status));
+        assert_eq!(number(batch, 10), fact("body_bytes_sent"));
+        // what they call milliseconds are the log's nanoseconds
+        let nanos: f64 = fact("request_duration_in_ms").expect("a time").parse().expect("a number");
+        let seconds: Option<f64> = number(batch, 13).and_then(|text| text.parse().ok());
+        assert_eq!(seconds, Some(nanos / 1e9));
+        compared += 1;
+    }
+    assert_eq!((lines.len(), compared), (7, 6));
+}

@@ -512,10 +512,10 @@ fn external_table(command: &datafusion::logical_expr::CreateExternalTable) -> Re
     let [location] = command.locations.as_slice() else {
         return Err(Error::usage("a table has one LOCATION").hint("use a glob or a folder for several files"));
     };
-    if !command.table_partition_cols.is_empty() {
-        return Err(Error::unsupported("PARTITIONED BY is not supported yet"));
-    }
     let mut options = BTreeMap::new();
+    if !command.table_partition_cols.is_empty() {
+        put_once(&mut options, "partition_by", command.table_partition_cols.join(", "))?;
+    }
     for (key, value) in &command.options {
         put_once(&mut options, key, value.clone())?;
     }

@@ -119,10 +119,10 @@ fn kind_of(statement: SqlStatement) -> Result<StatementKind> {
                 CopyToSource::Query(query) => ast::Statement::Query(query),
                 CopyToSource::Relation(name) => select_all(&name)?,
             };
-            if !copy.partitioned_by.is_empty() {
-                return Err(Error::unsupported("COPY … PARTITIONED BY is not supported yet"));
-            }
             let mut options = BTreeMap::new();
+            if !copy.partitioned_by.is_empty() {
+                put_once(&mut options, "partition_by", copy.partitioned_by.join(", "))?;
+            }
             for (key, value) in copy.options {
                 put_once(&mut options, &key, value_text(&value))?;
             }

@@ -29,6 +29,20 @@ pub trait Format: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When an index is out of range.
     fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>>;
+
+    /// How a line begins that says how the lines behind it are to be read (`#Fields:`), if there are such lines. Whoever
+    /// cuts an input into blocks puts the last one before each block, so that a block can be read by itself.
+    fn directive(&self) -> Option<&'static [u8]> {
+        None
+    }
+}
+
+/// Whether `line` is a directive of a format whose [`Format::directive`] is `directive`: a text that begins so, with or
+/// without byte-order mark.
+pub fn is_directive(directive: Option<&[u8]>, line: &[u8]) -> bool {
+    let Some(directive) = directive else { return false };
+    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    line.starts_with(directive) && std::str::from_utf8(line).is_ok()
 }
 
 /// Decodes blocks of one table; may remember the shape of lines, never their contents.

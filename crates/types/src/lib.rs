@@ -19,7 +19,7 @@ pub mod window;
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock};
 pub use dead::{DeadLetter, dead_letters_to_batch, dead_schema};
 pub use error::{Error, Kind, Result};
-pub use format::{Decoded, Decoder, Format};
+pub use format::{Decoded, Decoder, Format, is_directive};
 pub use place::Place;
 pub use settings::{Settings, parse_bytes, parse_duration_us};
 pub use source::{

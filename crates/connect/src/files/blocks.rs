@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fyke_types::{DeadLetter, Error, Result};
+use fyke_types::{DeadLetter, Error, Result, is_directive};
 use memchr::{memchr, memrchr};
 
 use super::origin::Origin;
@@ -50,11 +50,21 @@ pub(crate) struct Lines {
     pub(crate) offset: u64,
     /// Whether the input starts over with this block (a rotated file).
     pub(crate) fresh: bool,
-    /// The input's first line, where it names the columns, and whether this block begins with it.
+    /// The line that names the columns (the input's first, or the last directive before the block), and whether this
+    /// block begins with it.
     pub(crate) header: Option<Header>,
 }
 
-/// A first line that names the columns.
+/// Which lines of an input name the columns of those behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heading {
+    None,
+    FirstLine,
+    /// Lines that begin so, wherever they stand.
+    Directive(&'static [u8]),
+}
+
+/// A line that names the columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Header {
     pub(crate) line: Arc<[u8]>,
@@ -79,7 +89,7 @@ pub(crate) struct Blocks {
     stopped: Option<Stop>,
     failed: Option<Error>,
     ended: bool,
-    with_header: bool,
+    heading: Heading,
     header: Option<Arc<[u8]>>,
     /// The file that the bytes at hand came from.
     origin: Option<Arc<Origin>>,
@@ -115,13 +125,13 @@ impl Blocks {
             stopped: None,
             failed: None,
             ended: false,
-            with_header: false,
+            heading: Heading::None,
             header: None,
             origin: None,
         }
     }
 
-    /// The same where `from` begins at byte `offset`; `header` is the input's first line, where it names the columns.
+    /// The same where `from` begins at byte `offset`; `header` is the line that names the columns there, if any does.
     pub(crate) fn resumed(self, offset: u64, header: Option<Arc<[u8]>>) -> Self {
         Self { offset, first: offset == 0, header, ..self }
     }
@@ -131,9 +141,14 @@ impl Blocks {
         self.origin.clone()
     }
 
-    /// The same, whose first line goes with every block.
-    pub(crate) fn with_header(self, with_header: bool) -> Self {
-        Self { with_header, ..self }
+    /// The same, whose blocks come with the line that names their columns.
+    pub(crate) fn with_heading(self, heading: Heading) -> Self {
+        Self { heading, ..self }
+    }
+
+    /// The directive that holds behind the last block.
+    pub(crate) fn directive(&self) -> Option<Arc<[u8]>> {
+        self.header.clone().filter(|_| matches!(self.heading, Heading::Directive(_)))
     }
 
     /// Gives back the file handle.
@@ -221,7 +236,11 @@ impl Blocks {
     }
 
     fn given(&mut self, buffer: &[u8], bytes: usize) -> Fill {
-        let header = if self.with_header { self.header_for(front(buffer, bytes)) } else { None };
+        let header = match self.heading {
+            Heading::None => None,
+            Heading::FirstLine => self.header_for(front(buffer, bytes)),
+            Heading::Directive(start) => self.directive_for(start, front(buffer, bytes)),
+        };
         let lines = Lines { bytes, offset: self.offset, fresh: self.fresh, header };
         self.offset += bytes as u64;
         (self.first, self.fresh) = (false, false);
@@ -235,6 +254,26 @@ impl Blocks {
             self.header = Some(block.get(..end)?.into());
         }
         self.header.clone().map(|line| Header { line, included })
+    }
+
+    /// The directive that holds where `block` begins; the last one in it is kept for the next.
+    fn directive_for(&mut self, start: &'static [u8], block: &[u8]) -> Option<Header> {
+        if self.offset == 0 {
+            self.header = None;
+        }
+        let holding = self.header.clone().map(|line| Header { line, included: false });
+        let mut searched = block;
+        while let Some(at) = memchr::memmem::rfind(searched, start) {
+            searched = front(block, at);
+            let from = memrchr(b'\n', searched).map_or(0, |newline| newline + 1);
+            let line = block.get(from..).unwrap_or_default();
+            let line = front(line, memchr(b'\n', line).unwrap_or(line.len()));
+            if is_directive(Some(start), line) {
+                self.header = Some(line.into());
+                break;
+            }
+        }
+        holding
     }
 
     /// All that is left of an input or of a rotated file; its last line may lack the newline.

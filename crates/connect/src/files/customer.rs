@@ -5,6 +5,7 @@ use regex::Regex;
 
 use super::compression;
 use super::discover::Found;
+use super::partition;
 
 /// Extensions that say how lines look, not whose they are.
 const LOG_EXTENSIONS: [&str; 13] = [
@@ -15,6 +16,8 @@ const LOG_EXTENSIONS: [&str; 13] = [
 /// The setting `customer_from`.
 #[derive(Debug, Clone)]
 pub(crate) enum CustomerFrom {
+    /// What a folder `customer=…` says, else as `File`.
+    Usual,
     /// The file's name without extensions.
     File,
     /// The name of the folder that holds the file.
@@ -27,7 +30,8 @@ impl CustomerFrom {
     /// Reads `file`, `folder` or `path:PATTERN`.
     pub(crate) fn new(text: Option<&str>) -> Result<Self> {
         match text {
-            None | Some("file") => Ok(Self::File),
+            None => Ok(Self::Usual),
+            Some("file") => Ok(Self::File),
             Some("folder") => Ok(Self::Folder),
             Some(text) => match text.strip_prefix("path:") {
                 Some(pattern) => Regex::new(pattern).map(|pattern| Self::Path(Box::new(pattern))).map_err(|e| {
@@ -45,6 +49,10 @@ impl CustomerFrom {
         let mut parts = name.rsplit(['/', std::path::MAIN_SEPARATOR]);
         let file = parts.next().unwrap_or_default();
         match self {
+            Self::Usual => {
+                let folder = partition::of_path(&found.path).into_iter().rev().find(|(name, _)| name == "customer");
+                folder.and_then(|(_, value)| value).unwrap_or_else(|| without_extensions(file).to_owned())
+            }
             Self::File => without_extensions(file).to_owned(),
             Self::Folder => folder_of(found),
             Self::Path(pattern) => {
@@ -129,6 +137,11 @@ mod tests {
     #[test]
     fn customer_is_found_in_folder_or_path() {
         let found = Found { path: "/logs/acme/2026/app.log".into(), entry: None };
+        let usual = CustomerFrom::new(None).unwrap();
+        assert_eq!(usual.of(&found), "app");
+        let of_folder = Found { path: "/logs/customer=acme%20inc/date=2026-01-01/part-0.parquet".into(), entry: None };
+        assert_eq!(usual.of(&of_folder), "acme inc");
+        assert_eq!(CustomerFrom::new(Some("file")).unwrap().of(&of_folder), "part-0");
         assert_eq!(CustomerFrom::new(Some("folder")).unwrap().of(&found), "2026");
         assert_eq!(CustomerFrom::new(Some("path:/logs/([^/]+)/")).unwrap().of(&found), "acme");
         assert_eq!(CustomerFrom::new(Some("path:(?<x>l)ogs/(?<customer>[a-z]+)")).unwrap().of(&found), "acme");

@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use fyke_types::{DeadLetter, Decoded, Decoder, Micros, Result};
+use fyke_types::{DeadLetter, Decoded, Decoder, Micros, Result, is_directive};
 use memchr::memchr_iter;
 
 use super::blocks::{Blocks, Fill, Header, Lines};
 use super::origin::Origin;
 use super::parquet::ParquetRows;
+use super::partition::Assembly;
 use super::pool::Work;
 use crate::event_time::EventTime;
 use crate::json::batch_to_json_lines;
@@ -38,6 +39,8 @@ pub(crate) struct Piece {
     pub(crate) latest: Option<Micros>,
     /// The file that it came from.
     pub(crate) origin: Option<Arc<Origin>>,
+    /// The directive that holds behind the block, where the format has any.
+    pub(crate) directive: Option<Arc<[u8]>>,
 }
 
 /// One input: blocks of lines to decode, or rows that need no decoder.
@@ -50,12 +53,19 @@ pub(crate) enum Content {
 pub(crate) struct Stream {
     content: Content,
     next: u64,
+    /// What stands in the names of its folders.
+    assembly: Option<Result<Arc<Assembly>>>,
 }
 
 impl Stream {
     /// An input from its start.
     pub(crate) fn new(content: Content) -> Self {
-        Self { content, next: 0 }
+        Self { content, next: 0, assembly: None }
+    }
+
+    /// The same, whose rows get what stands in the names of its folders; a name that is no value fails it.
+    pub(crate) fn assembled(self, assembly: Option<Result<Assembly>>) -> Self {
+        Self { assembly: assembly.map(|assembly| assembly.map(Arc::new)), ..self }
     }
 
     /// Gives back the file handle.
@@ -80,6 +90,10 @@ pub(crate) struct Worker {
     decoder: Option<Box<dyn Decoder>>,
     /// For lines that must be found again: its memory stays apart.
     finder: Option<Box<dyn Decoder>>,
+    /// See `Format::directive`.
+    directive: Option<&'static [u8]>,
+    /// Of the input at hand.
+    assembly: Option<Arc<Assembly>>,
     event_time: EventTime,
     buffer: Vec<u8>,
 }
@@ -96,15 +110,24 @@ impl Worker {
     /// A worker with `decoders` of its own; none where inputs give rows.
     pub(crate) fn new(decoders: Option<(Box<dyn Decoder>, Box<dyn Decoder>)>, event_time: EventTime) -> Self {
         let (decoder, finder) = decoders.unzip();
-        Self { decoder, finder, event_time, buffer: Vec::new() }
+        Self { decoder, finder, directive: None, assembly: None, event_time, buffer: Vec::new() }
+    }
+
+    /// The same for a format with directives.
+    pub(crate) fn with_directive(self, directive: Option<&'static [u8]>) -> Self {
+        Self { directive, ..self }
     }
 
     fn next_of(&mut self, stream: &Mutex<Stream>, customer: &str) -> (u64, Item) {
         let mut guard = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let number = guard.next;
         guard.next += 1;
-        let (filled, origin) = match &mut guard.content {
-            Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin()),
+        match guard.assembly.clone().transpose() {
+            Ok(assembly) => self.assembly = assembly,
+            Err(error) => return (number, Item::Failed(error)),
+        }
+        let (filled, origin, directive) = match &mut guard.content {
+            Content::Lines(blocks) => (blocks.fill(&mut self.buffer), blocks.origin(), blocks.directive()),
             Content::Rows(rows) => {
                 let rows = rows.next();
                 drop(guard);
@@ -114,7 +137,7 @@ impl Worker {
         drop(guard);
         let mut item = filled.and_then(|fill| self.lines(fill, customer)).unwrap_or_else(Item::Failed);
         if let Item::Piece(piece) = &mut item {
-            piece.origin = origin;
+            (piece.origin, piece.directive) = (origin, directive);
         }
         if self.buffer.len() > KEPT_BUFFER_BYTES {
             self.buffer = Vec::new();
@@ -131,8 +154,17 @@ impl Worker {
                 let batch = self.decode(&[], customer)?.batch;
                 let batch = self.event_time.check(batch)?.batch;
                 let letter = DeadLetter { line: 1, ..letter };
-                let piece =
-                    Piece { batch, dead: vec![letter], lines: 1, read: 1, end, fresh, latest: None, origin: None };
+                let piece = Piece {
+                    batch,
+                    dead: vec![letter],
+                    lines: 1,
+                    read: 1,
+                    end,
+                    fresh,
+                    latest: None,
+                    origin: None,
+                    directive: None,
+                };
                 Ok(Item::Piece(Box::new(piece)))
             }
         }
@@ -149,6 +181,11 @@ impl Worker {
         };
         self.buffer = buffer;
         Ok(Item::Piece(Box::new(piece?)))
+    }
+
+    /// Decodes whole lines that came otherwise than from a stream; they start at byte `offset` of their input.
+    pub(crate) fn whole_block(&mut self, block: &[u8], offset: u64, customer: &str) -> Result<Piece> {
+        self.piece(block, &Lines { bytes: block.len(), offset, fresh: false, header: None }, customer)
     }
 
     fn piece(&mut self, block: &[u8], lines: &Lines, customer: &str) -> Result<Piece> {
@@ -173,13 +210,18 @@ impl Worker {
             fresh: lines.fresh,
             latest: checked.latest,
             origin: None,
+            directive: None,
         })
     }
 
     fn decode(&mut self, block: &[u8], customer: &str) -> Result<Decoded> {
-        match &mut self.decoder {
-            Some(decoder) => decoder.decode(block, customer),
-            None => Err(fyke_types::Error::internal("a worker without decoder was given lines")),
+        let Some(decoder) = &mut self.decoder else {
+            return Err(fyke_types::Error::internal("a worker without decoder was given lines"));
+        };
+        let decoded = decoder.decode(block, customer)?;
+        match &self.assembly {
+            Some(assembly) => Ok(Decoded { batch: assembly.rows(&decoded.batch)?, ..decoded }),
+            None => Ok(decoded),
         }
     }
 
@@ -199,10 +241,16 @@ impl Worker {
         let blank = each_line(block).filter(|(line, _, text)| is_blank(text) && !is_dead(*line)).count() as u64;
         let mut refused = refused.into_iter().peekable();
         let (mut found, mut row) = (Vec::new(), 0);
+        let mut holding: &[u8] = b"";
         for (line, offset, text) in each_line(block) {
             let Some((wanted, _)) = refused.peek() else { break };
+            if is_directive(self.directive, text) {
+                holding = text;
+                continue;
+            }
             let is_row = match header {
                 _ if is_dead(line) => false,
+                _ if self.directive.is_some() => self.is_row(&[holding, b"\n", text].concat(), customer)?,
                 Some(_) if line == 1 => false,
                 Some(header) => self.is_row(&[header, b"\n", text].concat(), customer)?,
                 None if blank == skipped => !is_blank(text),
@@ -234,11 +282,16 @@ impl Worker {
     /// Rows that came as such: a refused row is kept as JSON, its "line" is its number in the file.
     fn rows(&self, rows: Option<(u64, RecordBatch)>) -> Result<Item> {
         let Some((end, batch)) = rows else { return Ok(Item::End) };
+        let batch = match &self.assembly {
+            Some(assembly) => assembly.rows(&batch)?,
+            None => batch,
+        };
         let (read, lines) = (batch.num_rows() as u64, batch.num_rows() as u64);
         let checked = self.event_time.check(batch.clone())?;
         let dead = refused_rows(&batch, checked.refused)?;
         let latest = checked.latest;
-        let piece = Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest, origin: None };
+        let piece =
+            Piece { batch: checked.batch, dead, lines, read, end, fresh: false, latest, origin: None, directive: None };
         Ok(Item::Piece(Box::new(piece)))
     }
 }

@@ -15,6 +15,7 @@ mod lookahead;
 mod objects;
 mod origin;
 mod parquet;
+mod partition;
 pub(crate) mod pool;
 mod position;
 mod reader;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use fyke_types::{Connector, Error, Result, Sink, SinkSpec, Source, TableSpec};
 
-pub(crate) use decode::refused_rows;
+pub(crate) use decode::{Piece, Worker, refused_rows};
 pub use follow::FollowCounters;
 pub use source::{FileSource, sample};
 
@@ -47,6 +48,17 @@ impl Connector for FileConnector {
             "NGINX",
             "APACHE",
             "REQUESTS",
+            "ALB",
+            "CLOUDFRONT",
+            "CLOUDFLARE",
+            "FASTLY",
+            "AKAMAI",
+            "HAPROXY",
+            "W3C",
+            "IIS",
+            "TRAEFIK",
+            "CADDY",
+            "NGINX_JSON",
             "CSV",
             "PARQUET",
         ]

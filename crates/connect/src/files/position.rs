@@ -35,12 +35,16 @@ pub(super) struct SavedInput {
     pub(super) ended: bool,
     /// The file that it was: identity, and first bytes in hexadecimal.
     pub(super) origin: Option<(Identity, String)>,
+    /// The directive that holds there (`#Fields: …`), where the format has any.
+    #[serde(default)]
+    pub(super) directive: Option<String>,
 }
 
 impl SavedInput {
     /// An input of which nothing was given.
     pub(super) fn new(path: PathBuf, entry: Option<String>, customer: String) -> Self {
-        Self { path, entry, customer, offset: 0, lines: 0, latest: Micros::MIN, ended: false, origin: None }
+        let (latest, origin, directive) = (Micros::MIN, None, None);
+        Self { path, entry, customer, offset: 0, lines: 0, latest, ended: false, origin, directive }
     }
 
     /// `folder/app.log`, `folder/logs.zip/app.log`.

@@ -293,6 +293,7 @@ fn give_rows(tracked: &mut Tracked, piece: Piece) -> Option<Event> {
     tracked.given.lines += piece.lines;
     tracked.given.offset = piece.end;
     tracked.given.set_origin(piece.origin.as_deref());
+    tracked.given.directive = piece.directive.as_deref().map(|line| String::from_utf8_lossy(line).into_owned());
     if piece.read == 0 {
         return None;
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use fyke_types::{Error, Format, ReadOptions, Reader, Result, Settings, Source, TableSpec};
 
-use super::blocks::{Blocks, Limits};
+use super::blocks::{Blocks, Heading, Limits};
 use super::compression;
 use super::customer::CustomerFrom;
 use super::decode::{Content, Stream, Worker};
@@ -19,6 +19,7 @@ use super::handle;
 use super::objects;
 use super::origin::identity;
 use super::parquet::{self, ParquetRows};
+use super::partition::{self, Layout, Partitioning};
 use super::pool::Pool;
 use super::position::SavedInput;
 use super::reader::{FileReader, Growth};
@@ -36,12 +37,14 @@ const POLL_OBJECTS: Duration = Duration::from_secs(10);
 ///
 /// Settings beside the format's own: `customer_from` (`file`, the default: the file's name without extensions;
 /// `folder`; `path:PATTERN`), `max_line_bytes` (16 MiB; a longer line is a dead letter), `poll` (`200ms`, of
-/// objects `10s`: how often a followed location is looked at).
+/// objects `10s`: how often a followed location is looked at), `partition_by` (columns that stand in folders,
+/// `customer=a/date=…`; those of the first file are found without it, `off` leaves them alone).
 #[derive(Debug)]
 pub struct FileSource {
     location: Location,
     rows: RowsFrom,
     schema: SchemaRef,
+    partitioning: Option<Partitioning>,
     customer_from: CustomerFrom,
     max_line_bytes: usize,
     poll: Duration,
@@ -55,6 +58,23 @@ enum RowsFrom {
     Lines(Arc<dyn Format>),
     Csv(Arc<dyn Format>),
     Parquet,
+}
+
+impl RowsFrom {
+    fn directive(&self) -> Option<&'static [u8]> {
+        match self {
+            Self::Lines(format) => format.directive(),
+            Self::Csv(_) | Self::Parquet => None,
+        }
+    }
+
+    fn heading(&self) -> Heading {
+        match (self, self.directive()) {
+            (Self::Csv(_), _) => Heading::FirstLine,
+            (_, Some(start)) => Heading::Directive(start),
+            _ => Heading::None,
+        }
+    }
 }
 
 impl FileSource {
@@ -105,17 +125,25 @@ impl FileSource {
         let location = Location::new(&spec.location);
         let usual = if matches!(location, Location::Objects(_)) { POLL_OBJECTS } else { POLL };
         let poll = settings.duration("poll")?.map_or(usual, |us| Duration::from_micros(us.max(1_000).unsigned_abs()));
+        let partition_by = settings.text("partition_by");
+        let in_folders = match &format {
+            Some(_) => Vec::new(),
+            None => partition_names(spec, &location, partition_by.as_deref())?,
+        };
+        let of_files = Partitioning::without(&in_folders, spec);
         let rows = match format {
             Some(format) => RowsFrom::Lines(format),
-            None => rows_from(spec, &location, feed.as_deref(), &mut settings)?,
+            None => rows_from(&of_files, &location, feed.as_deref(), &mut settings)?,
         };
         settings.finish()?;
         let schema = match &rows {
             RowsFrom::Lines(format) | RowsFrom::Csv(format) => format.schema(),
-            RowsFrom::Parquet => parquet_schema(spec, &location)?,
+            RowsFrom::Parquet => parquet_schema(&of_files, &location)?,
         };
+        let partitioning = Partitioning::new(&in_folders, spec.schema.as_ref(), &schema);
+        let schema = partitioning.as_ref().map_or(schema, |partitioning| Arc::clone(&partitioning.schema));
         let counters = Arc::default();
-        Ok(Self { location, rows, schema, customer_from, max_line_bytes, poll, feed, counters })
+        Ok(Self { location, rows, schema, partitioning, customer_from, max_line_bytes, poll, feed, counters })
     }
 
     /// Rotations and truncations of followed files.
@@ -123,8 +151,7 @@ impl FileSource {
         &self.counters
     }
 
-    fn workers(&self, columns: &Columns, options: &ReadOptions) -> Result<Vec<Worker>> {
-        let built = columns.built.as_deref();
+    fn workers(&self, built: Option<&[usize]>, columns: &Columns, options: &ReadOptions) -> Result<Vec<Worker>> {
         let one = || {
             let decoders = match &self.rows {
                 RowsFrom::Lines(format) | RowsFrom::Csv(format) => {
@@ -132,7 +159,7 @@ impl FileSource {
                 }
                 RowsFrom::Parquet => None,
             };
-            Ok(Worker::new(decoders, EventTime::new(columns.clone(), options)))
+            Ok(Worker::new(decoders, EventTime::new(columns.clone(), options)).with_directive(self.rows.directive()))
         };
         (0..options.threads.max(1)).map(|_| one()).collect()
     }
@@ -145,14 +172,23 @@ impl Source for FileSource {
 
     fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>> {
         let columns = Columns::new(&self.schema, options)?;
-        let pool = Pool::new(options.threads == 0, self.workers(&columns, options)?)?;
-        let wanted = match &columns.built {
-            Some(built) => Arc::new(self.schema.project(built)?),
-            None => Arc::clone(&self.schema),
+        let (built, layout) = match &self.partitioning {
+            Some(partitioning) => {
+                let (built, layout) = partitioning.plan(columns.built.as_deref())?;
+                (Some(built), Some(layout))
+            }
+            None => (columns.built.clone(), None),
+        };
+        let pool = Pool::new(options.threads == 0, self.workers(built.as_deref(), &columns, options)?)?;
+        let of_files = self.partitioning.as_ref().map_or_else(|| Arc::clone(&self.schema), Partitioning::of_files);
+        let wanted = match &built {
+            Some(built) => Arc::new(of_files.project(built)?),
+            None => of_files,
         };
         let maker = InputMaker {
             rows: self.rows.clone(),
             wanted,
+            layout,
             customer_from: self.customer_from.clone(),
             limits: Limits::new(options.block_bytes, self.max_line_bytes),
             follow: options.follow,
@@ -196,6 +232,39 @@ impl Source for FileSource {
 fn stdin() -> Arc<Feed> {
     static STDIN: OnceLock<Arc<Feed>> = OnceLock::new();
     Arc::clone(STDIN.get_or_init(|| Feed::start(std::io::stdin())))
+}
+
+/// The columns that stand in folders: those that are named, else those of the first file that the table may have.
+fn partition_names(spec: &TableSpec, location: &Location, setting: Option<&str>) -> Result<Vec<String>> {
+    if !matches!(spec.format.as_str(), "JSON" | "CSV" | "PARQUET") {
+        // a log of requests has its own columns; its customer is found in the folder all the same
+        return setting.map_or(Ok(Vec::new()), |_| {
+            let message = format!("a table of {} has the columns of a request, none from folders", spec.format);
+            Err(Error::unsupported(message)
+                .hint("leave out 'partition_by'; a folder customer=… is its customer anyway"))
+        });
+    }
+    let declared = |name: &str| spec.schema.as_ref().is_none_or(|schema| schema.column_with_name(name).is_some());
+    match setting {
+        Some("off") => Ok(Vec::new()),
+        Some(text) => {
+            let names = partition::names(text)?;
+            match names.iter().find(|name| !declared(name)) {
+                Some(name) => Err(Error::usage(format!("column '{name}' of 'partition_by' is not declared"))),
+                None => Ok(names),
+            }
+        }
+        None => {
+            let folders = location.paths()?.first().map(|path| partition::of_path(path)).unwrap_or_default();
+            let mut names: Vec<String> = Vec::new();
+            for (name, _) in folders {
+                if declared(&name) && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            Ok(names)
+        }
+    }
 }
 
 fn rows_from(spec: &TableSpec, location: &Location, feed: Option<&Feed>, settings: &mut Settings) -> Result<RowsFrom> {
@@ -280,7 +349,9 @@ fn first_bytes(path: PathBuf, entry: Option<compression::Entry>, bytes: usize) -
 /// Makes inputs of what is found: all that a reading needs to know beside the path.
 pub(super) struct InputMaker {
     rows: RowsFrom,
+    /// What is read of a Parquet file.
     wanted: SchemaRef,
+    layout: Option<Layout>,
     customer_from: CustomerFrom,
     limits: Limits,
     follow: bool,
@@ -324,7 +395,8 @@ impl InputMaker {
         let found = Found { path: given.path.clone(), entry };
         let bytes = || FileBytes::new(found.path.clone(), found.entry.clone(), Arc::clone(&read));
         if given.ended {
-            return Ok((Arc::new(Mutex::new(Stream::new(self.lines(given.name(), Box::new(bytes()))))), read));
+            let ended = self.lines(given.name(), Box::new(bytes()));
+            return Ok((Arc::new(Mutex::new(Stream::new(ended))), read));
         }
         let content = match (&self.rows, self.grows(&found)) {
             (RowsFrom::Parquet, _) => {
@@ -344,13 +416,16 @@ impl InputMaker {
                 } else {
                     Box::new(given.rest_of_file(bytes())?)
                 };
-                let header = (matches!(rows, RowsFrom::Csv(_)) && given.offset > 0)
-                    .then(|| given.first_line().map(Arc::from))
-                    .transpose()?;
+                let header = match rows.heading() {
+                    Heading::FirstLine if given.offset > 0 => Some(Arc::from(given.first_line()?)),
+                    Heading::Directive(_) => given.directive.as_ref().map(|line| Arc::from(line.as_bytes())),
+                    _ => None,
+                };
                 self.blocks(given.name(), from, given.offset, header)
             }
         };
-        Ok((Arc::new(Mutex::new(Stream::new(content))), read))
+        let stream = Stream::new(content).assembled(self.layout.as_ref().map(|layout| layout.of(&given.path)));
+        Ok((Arc::new(Mutex::new(stream)), read))
     }
 
     /// The input's content, and where the number of its bytes read is counted.
@@ -361,6 +436,7 @@ impl InputMaker {
         if let Ok(metadata) = std::fs::metadata(&found.path) {
             self.known.add(identity(&metadata));
         }
+        let assembly = self.layout.as_ref().map(|layout| layout.of(&found.path));
         let content = match (&self.rows, self.grows(&found)) {
             (RowsFrom::Parquet, _) => {
                 Content::Rows(ParquetRows::new(found.path, Arc::clone(&self.wanted), Arc::clone(&read)))
@@ -371,7 +447,7 @@ impl InputMaker {
             }
             (_, false) => self.lines(name, Box::new(FileBytes::new(found.path, found.entry, Arc::clone(&read)))),
         };
-        (Arc::new(Mutex::new(Stream::new(content))), read)
+        (Arc::new(Mutex::new(Stream::new(content).assembled(assembly))), read)
     }
 
     /// Standard input's content.
@@ -385,8 +461,7 @@ impl InputMaker {
     }
 
     fn blocks(&self, name: String, from: Box<dyn ByteSource>, offset: u64, header: Option<Arc<[u8]>>) -> Content {
-        let with_header = matches!(self.rows, RowsFrom::Csv(_));
-        let blocks = Blocks::new(name, from, self.limits, self.follow).with_header(with_header);
+        let blocks = Blocks::new(name, from, self.limits, self.follow).with_heading(self.rows.heading());
         Content::Lines(blocks.resumed(offset, header))
     }
 

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::text::percent::hex_pair;
+
 /// The text that `raw` stands for: `\"`, `\\`, `\n` and their like, and `\xHH` (nginx writes only these). What would
 /// not be UTF-8 stays as it was written.
-pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
+pub(crate) fn unescape(raw: &str) -> Cow<'_, str> {
     if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
         return Cow::Borrowed(raw);
     }
@@ -12,10 +14,7 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
     let mut rest = raw.as_bytes();
     while let Some((byte, behind)) = rest.split_first() {
         let (value, used) = match (byte, behind) {
-            (b'\\', [b'x' | b'X', high, low, ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => (high * 16 + low, 4),
-                _ => (b'\\', 1),
-            },
+            (b'\\', [b'x' | b'X', high, low, ..]) => hex_pair(*high, *low).map_or((b'\\', 1), |byte| (byte, 4)),
             (b'\\', [b'n', ..]) => (b'\n', 2),
             (b'\\', [b'r', ..]) => (b'\r', 2),
             (b'\\', [b't', ..]) => (b'\t', 2),
@@ -28,10 +27,6 @@ pub(super) fn unescape(raw: &str) -> Cow<'_, str> {
         rest = rest.get(used..).unwrap_or_default();
     }
     String::from_utf8(out).map_or(Cow::Borrowed(raw), Cow::Owned)
-}
-
-fn hex(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]

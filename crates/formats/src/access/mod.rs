@@ -1,9 +1,9 @@
 //! Access logs of Apache, nginx and whoever writes like them: a format string, compiled once, read into requests.
 
 mod apache;
-mod escape;
+pub(crate) mod escape;
 mod nginx;
-mod program;
+pub(crate) mod program;
 mod standard;
 mod strftime;
 
@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use fyke_types::request::request_schema;
-use fyke_types::{Decoded, Decoder, Error, Format, Result, Settings};
+use fyke_types::{Decoder, Error, Format, Result, Settings};
 
 use crate::requests::client::ClientRule;
-use crate::requests::rows::{CustomerFrom, Request, RequestRows, check_size};
-use crate::text::lines::{Content, Utf8Block};
+use crate::requests::reader::{Line, LineReader, LinesDecoder, Rows};
+use crate::requests::rows::{CustomerFrom, Request};
 
 use program::{Broken, Program};
 pub(crate) use program::{DurationUnit, duration};
@@ -74,9 +74,15 @@ impl AccessFormat {
         Self { programs: variants.iter().map(Variant::program).collect(), settings }
     }
 
-    fn custom(program: Program, settings: RequestSettings) -> Self {
+    /// A format of one's own, and behind it the same for lines with spaces inside values.
+    pub fn custom(program: Program, settings: RequestSettings) -> Self {
         let lenient = program.clone().lenient();
         Self { programs: [program, lenient].into(), settings }
+    }
+
+    /// What reads its lines.
+    pub fn reader(&self) -> AccessReader {
+        AccessReader { programs: Arc::clone(&self.programs), first: 0, duration: self.settings.duration }
     }
 
     /// An nginx `log_format` string.
@@ -118,49 +124,27 @@ impl Format for AccessFormat {
     }
 
     fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>> {
-        let rows = RequestRows::new(projection, self.settings.rule.clone(), self.settings.customer)?;
-        let programs = Arc::clone(&self.programs);
-        Ok(Box::new(AccessDecoder { programs, first: 0, rows, duration: self.settings.duration }))
+        Ok(Box::new(LinesDecoder::new(self.reader(), projection, &self.settings)?))
     }
 }
 
+/// Reads the lines of an access log.
 #[derive(Debug)]
-struct AccessDecoder {
+pub(crate) struct AccessReader {
     programs: Arc<[Program]>,
     /// The program that fitted last and that no other can be taken for: tried first, which changes no result.
     first: usize,
-    rows: RequestRows,
     duration: DurationUnit,
 }
 
-impl Decoder for AccessDecoder {
-    fn decode(&mut self, block: &[u8], customer: &str) -> Result<Decoded> {
-        check_size(block, customer)?;
-        let utf8 = Utf8Block::new(block);
-        let (mut lines, mut skipped, mut dead) = (0, 0, Vec::new());
-        for line in utf8.lines() {
-            lines += 1;
-            let text = match utf8.content(&line) {
-                Content::Blank => {
-                    skipped += 1;
-                    continue;
-                }
-                Content::NotUtf8(at) => {
-                    dead.push(line.dead(format!("not UTF-8 at byte {at}")));
-                    continue;
-                }
-                Content::Text(text) => text,
-            };
-            match read(&self.programs, self.first, text, self.duration) {
-                Ok((request, index)) => {
-                    if self.programs.get(index).is_some_and(|program| program.exclusive) {
-                        self.first = index;
-                    }
-                    self.rows.push(&request, customer);
-                }
-                Err(broken) => dead.push(line.dead(broken.reason())),
-            }
+impl LineReader for AccessReader {
+    fn read(&mut self, line: &str, rows: &mut Rows<'_>) -> std::result::Result<Line, String> {
+        let (request, index) =
+            read(&self.programs, self.first, line, self.duration).map_err(|broken| broken.reason())?;
+        if self.programs.get(index).is_some_and(|program| program.exclusive) {
+            self.first = index;
         }
-        Ok(Decoded { batch: self.rows.finish()?, dead, lines, skipped })
+        rows.push(&request);
+        Ok(Line::Row)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::requests::client::parse_address;
-use crate::requests::rows::{Extra, Request};
+use crate::requests::rows::{Extra, Request, host_of};
 use crate::text::time::{self, DayCache, Epoch, Instant};
 
 use super::escape::unescape;
@@ -11,7 +11,7 @@ use super::strftime::{Piece, TimeParts};
 
 /// What a field means.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Field {
+pub(crate) enum Field {
     /// The client as the server sees it.
     Address,
     /// Who opened the connection.
@@ -52,18 +52,19 @@ pub(crate) enum DurationUnit {
     Seconds,
     Millis,
     Micros,
+    Nanos,
 }
 
 /// One step of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Literal(String),
     Field(Field),
 }
 
 /// A compiled line format.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
+pub(crate) struct Program {
     steps: Vec<Step>,
     /// A value that a space ends holds no space.
     pub strict: bool,
@@ -75,7 +76,7 @@ pub(super) struct Program {
 
 /// Where a line leaves its format.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Broken {
+pub(crate) struct Broken {
     pub at: usize,
     pub expected: String,
 }
@@ -334,26 +335,6 @@ fn micros(instant: Option<Instant>) -> Option<i64> {
     instant.and_then(Instant::micros)
 }
 
-/// A host without its port.
-fn host_of(text: Cow<'_, str>) -> Cow<'_, str> {
-    let end = match text.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !bare_ipv6(host) => host.len(),
-        _ => return text,
-    };
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or(text)),
-        Cow::Owned(mut text) => {
-            text.truncate(end);
-            Cow::Owned(text)
-        }
-    }
-}
-
-/// What is left of an IPv6 address whose last group was taken for a port.
-fn bare_ipv6(host: &str) -> bool {
-    host.contains(':') && !host.ends_with(']')
-}
-
 fn without_mark(query: Cow<'_, str>) -> Cow<'_, str> {
     match query {
         Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('?').unwrap_or(text)),
@@ -377,6 +358,7 @@ pub(crate) fn duration(raw: &str, unit: DurationUnit) -> Option<f64> {
             DurationUnit::Seconds => value,
             DurationUnit::Millis => value / 1e3,
             DurationUnit::Micros => value / 1e6,
+            DurationUnit::Nanos => value / 1e9,
             DurationUnit::Guess if part.contains('.') => value,
             DurationUnit::Guess => value / 1e6,
         };

@@ -6,7 +6,7 @@ use crate::text::time::{days, month, offset};
 
 /// A piece of a time format.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// Stands as it is.
     Text(String),
     /// `%Y`, `%m`, …

@@ -1,14 +1,18 @@
 //! What is this log? By trying, on a sample of its lines.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fyke_types::Format;
+use fyke_types::{Format, Settings};
 
 use crate::access::{AccessFormat, RequestSettings, Variant};
-use crate::json::value::{Object, Value, parse};
+use crate::json::value::{Object, Value, get, parse};
 use crate::text::lines::{Content, Utf8Block};
+use crate::vendors::VENDORS;
 
-use super::json::{Mapping, RequestsJson};
+use super::json::{JsonReader, Recognised};
+use super::keys::USUAL;
+use super::reader::LinesFormat;
 
 /// Lines that are tried at most.
 const LINES_MAX: usize = 500;
@@ -18,13 +22,13 @@ const LINES_MAX: usize = 500;
 pub struct Guess {
     /// Reads it into `fyke_types::request::request_schema`.
     pub format: Arc<dyn Format>,
-    /// What was recognised, for people: "combined", "JSON: time from '@timestamp', …".
+    /// What was recognised, for people: "combined", "JSON: time from '@timestamp', …", "HAPROXY".
     pub description: String,
 }
 
-/// Which log of requests `sample` comes from: JSON with usual keys, or an access log in one of the standard formats
-/// (common or combined, with or without virtual host and response time). `None` if fewer than half of its lines are
-/// recognised. The last line may be cut off.
+/// Which log of requests `sample` comes from: a vendor's (see [`crate::format()`]), JSON with usual keys, or an access log
+/// in one of the standard formats (common or combined, with or without virtual host and response time). `None` if fewer
+/// than half of its lines are recognised. The last line may be cut off.
 pub fn guess(sample: &[u8]) -> Option<Guess> {
     guess_with(sample, &RequestSettings::default())
 }
@@ -42,7 +46,8 @@ pub(crate) fn guess_with(sample: &[u8], settings: &RequestSettings) -> Option<Gu
     if lines.is_empty() {
         return None;
     }
-    guess_json(&lines, settings).or_else(|| guess_access(&lines, settings))
+    // a vendor's lines have a mark of their own, while the standard formats read nearly anything as a user with spaces
+    guess_json(&lines, settings).or_else(|| guess_vendor(&lines, settings)).or_else(|| guess_access(&lines, settings))
 }
 
 fn guess_json(lines: &[&str], settings: &RequestSettings) -> Option<Guess> {
@@ -50,18 +55,38 @@ fn guess_json(lines: &[&str], settings: &RequestSettings) -> Option<Guess> {
     if objects.len() * 2 < lines.len() {
         return None;
     }
-    let mapping = Mapping::of(&objects);
-    if !mapping.is_request() {
+    for vendor in VENDORS {
+        let Some(keys) = vendor.json_keys() else { continue };
+        let own = objects.iter().filter(|object| keys.iter().all(|key| holds(object, key))).count();
+        if own * 2 >= objects.len() && own > 0 {
+            let format = vendor.format(&mut Settings::new("a guess", BTreeMap::new()), settings).ok()?;
+            return Some(Guess { format: Arc::new(format), description: format!("{} (JSON)", vendor.name) });
+        }
+    }
+    let recognised = Recognised::new(&USUAL, &objects);
+    if !recognised.is_request() {
         return None;
     }
-    let description = format!("JSON: {}", mapping.description());
-    Some(Guess { format: Arc::new(RequestsJson::new(mapping, settings.clone())), description })
+    let description = format!("JSON: {}", recognised.description(&USUAL));
+    let format = LinesFormat::new("JSON", settings, || Box::new(JsonReader::new(&USUAL)));
+    Some(Guess { format: Arc::new(format), description })
 }
 
 fn object(line: &str) -> Option<Object<'_>> {
     match parse(line) {
         Ok(Value::Object(object)) => Some(object),
         _ => None,
+    }
+}
+
+/// Whether there is something under a key, or at the path that its dots spell.
+fn holds(object: &Object<'_>, key: &str) -> bool {
+    match (get(object, key), key.split_once('.')) {
+        (Some(_), _) => true,
+        (None, Some((parent, rest))) => {
+            matches!(get(object, parent), Some(Value::Object(inside)) if holds(inside, rest))
+        }
+        (None, None) => false,
     }
 }
 
@@ -82,4 +107,11 @@ fn guess_access(lines: &[&str], settings: &RequestSettings) -> Option<Guess> {
     let (_, most) = counts.first()?;
     let format = AccessFormat::standard(&variants, settings.clone());
     Some(Guess { format: Arc::new(format), description: most.name() })
+}
+
+fn guess_vendor(lines: &[&str], settings: &RequestSettings) -> Option<Guess> {
+    VENDORS.iter().find_map(|vendor| {
+        let format = vendor.reads(lines, settings)?;
+        Some(Guess { format, description: vendor.name.to_owned() })
+    })
 }

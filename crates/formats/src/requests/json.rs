@@ -1,183 +1,232 @@
 //! JSON logs of requests, whatever they call their keys, into the canonical schema.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use fyke_types::request::request_schema;
-use fyke_types::{Decoded, Decoder, Format, Micros, Result};
+use fyke_types::Micros;
 
-use crate::access::{DurationUnit, RequestSettings, duration};
-use crate::json::value::{Object, Value, clipped, get, parse};
-use crate::text::lines::{Content, Utf8Block};
-use crate::text::time::{DayCache, Epoch, Instant, common_log, epoch, rfc3339};
+use crate::access::{DurationUnit, duration};
+use crate::json::value::{Object, Value, clipped, parse};
+use crate::text::percent::{percent_decoded, percent_decoded_agent};
+use crate::text::time::{DayCache, Epoch, Instant, common_log, date_and_clock, epoch, rfc3339};
 
-use super::keys;
-use super::rows::{Extra, Request, RequestRows, Text, check_size, is_method};
+use super::keys::Keys;
+use super::plan::{Place, Plan};
+use super::reader::{Line, LineReader, Rows};
+use super::rows::{Extra, Request, Text, host_of, is_method};
 
-/// The keys that hold the parts of a request: per part those that a sample has, surest first.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Mapping {
-    time: Vec<&'static str>,
-    host: Vec<&'static str>,
-    address: Vec<&'static str>,
-    user: Vec<&'static str>,
-    method: Vec<&'static str>,
-    target: Vec<&'static str>,
-    query: Vec<&'static str>,
-    protocol: Vec<&'static str>,
-    status: Vec<&'static str>,
-    bytes: Vec<&'static str>,
-    referrer: Vec<&'static str>,
-    agent: Vec<&'static str>,
-    request: Vec<&'static str>,
-    duration: Vec<(&'static str, DurationUnit)>,
+/// Reads lines of JSON objects by their keys.
+#[derive(Debug)]
+pub(crate) struct JsonReader {
+    keys: &'static Keys,
+    /// Where the parts stood in the line before: most lines have its shape. It changes no result.
+    plan: Plan,
 }
 
-/// The scalar under a key, or where there is no such key at the path that its dots spell.
-fn find<'v, 'a>(object: &'v Object<'a>, key: &str) -> Option<&'v Value<'a>> {
-    let value = match get(object, key) {
-        Some(value) => value,
-        None => {
-            let (parents, last) = key.rsplit_once('.')?;
-            let mut inside = object;
-            for parent in parents.split('.') {
-                let Some(Value::Object(next)) = get(inside, parent) else { return None };
-                inside = next;
-            }
-            get(inside, last)?
-        }
-    };
-    match value {
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-        Value::Text(text) if matches!(text.as_ref(), "" | "-") => None,
-        scalar => Some(scalar),
+impl JsonReader {
+    /// A reader of objects with `keys`.
+    pub fn new(keys: &'static Keys) -> Self {
+        Self { keys, plan: Plan::default() }
     }
 }
 
-impl Mapping {
-    /// The mapping for lines like `sample`, objects of which each has its own keys.
-    pub fn of(sample: &[Object<'_>]) -> Self {
-        let held = |key: &str| sample.iter().any(|object| find(object, key).is_some());
-        let known = |keys: &[&'static str]| keys.iter().copied().filter(|key| held(key)).collect();
-        Self {
-            time: known(keys::TIME),
-            host: known(keys::HOST),
-            address: known(keys::ADDRESS),
-            user: known(keys::USER),
-            method: known(keys::METHOD),
-            target: known(keys::TARGET),
-            query: known(keys::QUERY),
-            protocol: known(keys::PROTOCOL),
-            status: known(keys::STATUS),
-            bytes: known(keys::BYTES),
-            referrer: known(keys::REFERRER),
-            agent: known(keys::AGENT),
-            request: known(keys::REQUEST),
-            duration: keys::DURATION.iter().copied().filter(|(key, _)| held(key)).collect(),
+impl LineReader for JsonReader {
+    fn read(&mut self, line: &str, rows: &mut Rows<'_>) -> Result<Line, String> {
+        let value = parse(line).map_err(|bad| format!("not JSON: expected {} at byte {}", bad.expected, bad.at))?;
+        let Value::Object(object) = value else { return Err(format!("expected an object, found {}", value.found())) };
+        if !self.plan.fits(&object) {
+            self.plan = Plan::new(self.keys, &object);
         }
+        let request = request_of(&self.plan, self.keys, &object, rows.want_extra())?;
+        if request.time.is_none() && request.path.is_none() && request.address.is_none() {
+            return Err(format!("expected a request, found '{}'", clipped(line)));
+        }
+        rows.push(&request);
+        Ok(Line::Row)
+    }
+}
+
+/// What a sample of lines tells of its keys.
+#[derive(Debug)]
+pub(super) struct Recognised {
+    plans: Vec<Plan>,
+}
+
+impl Recognised {
+    /// What `keys` find in `sample`, objects of which each has its own keys.
+    pub fn new(keys: &Keys, sample: &[Object<'_>]) -> Self {
+        // a place without a value tells nothing
+        let plans = sample.iter().map(|object| {
+            let mut plan = Plan::new(keys, object);
+            for places in plan.main_mut() {
+                places.retain(|place| place.scalar(object).is_some());
+            }
+            plan
+        });
+        Self { plans: plans.collect() }
     }
 
     /// Enough is known to tell who asked for what, and when.
     pub fn is_request(&self) -> bool {
-        let asked = !self.target.is_empty() || !self.request.is_empty();
-        asked && !self.time.is_empty() && !self.address.is_empty()
+        let any = |has: fn(&Plan) -> bool| self.plans.iter().any(has);
+        any(|plan| !plan.target.is_empty() || !plan.request.is_empty())
+            && any(|plan| !plan.time.is_empty() || plan.date_and_clock.is_some())
+            && any(|plan| !plan.address.is_empty())
     }
 
-    /// What was recognised, for people.
-    pub fn description(&self) -> String {
-        let part = |name: &str, keys: &[&'static str]| keys.first().map(|key| format!("{name} from '{key}'"));
+    /// What was recognised, for people: of each part the surest key.
+    pub fn description(&self, keys: &Keys) -> String {
+        let first = |names: &'static [&'static str], places: fn(&Plan) -> &[Place]| {
+            let found = |name: &str| self.plans.iter().any(|plan| places(plan).iter().any(|place| place.name == name));
+            names.iter().copied().find(|name| found(name))
+        };
+        let path = first(keys.target, |plan| &plan.target).or_else(|| first(keys.request, |plan| &plan.request));
         let parts = [
-            part("time", &self.time),
-            part("client_ip", &self.address),
-            part("host", &self.host),
-            part("method", &self.method),
-            part("path", if self.target.is_empty() { &self.request } else { &self.target }),
-            part("status", &self.status),
-            part("agent", &self.agent),
+            ("time", first(keys.time, |plan| &plan.time)),
+            ("client_ip", first(keys.address, |plan| &plan.address)),
+            ("host", first(keys.host, |plan| &plan.host)),
+            ("method", first(keys.method, |plan| &plan.method)),
+            ("path", path),
+            ("status", first(keys.status, |plan| &plan.status)),
+            ("agent", first(keys.agent, |plan| &plan.agent)),
         ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let found = parts.into_iter().filter_map(|(part, key)| Some(format!("{part} from '{}'", key?)));
+        found.collect::<Vec<_>>().join(", ")
     }
+}
 
-    fn read<'a>(&self, object: &'a Object<'a>) -> std::result::Result<Request<'a>, String> {
-        let mut request = Request::default();
-        let first = |keys: &[&'static str]| keys.iter().find_map(|key| Some((*key, find(object, key)?)));
-        let text = |keys: &[&'static str]| -> Text<'a> { keys.iter().find_map(|key| as_text(find(object, key)?)) };
-        request.host = text(&self.host);
-        if let Some(line) = text(&self.request).filter(|line| request_line(line)) {
-            request.set_request_line(line);
-        }
-        if let Some(target) = text(&self.target) {
-            set_target(&mut request, target);
-        }
-        request.method = text(&self.method).or(request.method);
-        request.query = text(&self.query)
-            .map(|query| match query.strip_prefix('?') {
-                Some(plain) => Cow::Owned(plain.to_owned()),
-                None => query,
+impl Plan {
+    fn main_mut(&mut self) -> [&mut Vec<Place>; 8] {
+        let Self { time, address, host, method, target, request, status, agent, .. } = self;
+        [time, address, host, method, target, request, status, agent]
+    }
+}
+
+/// The first of `places` that says something.
+fn first<'v, 'a>(places: &[Place], object: &'v Object<'a>) -> Option<(&'static str, &'v Value<'a>)> {
+    places.iter().find_map(|place| Some((place.name, place.scalar(object)?)))
+}
+
+fn text<'a>(places: &[Place], object: &'a Object<'a>) -> Text<'a> {
+    first(places, object).and_then(|(_, value)| as_text(value))
+}
+
+fn request_of<'a>(plan: &Plan, keys: &Keys, object: &'a Object<'a>, with_extra: bool) -> Result<Request<'a>, String> {
+    let mut request = Request { host: text(&plan.host, object).map(host_of), ..Request::default() };
+    if let Some(line) = text(&plan.request, object).filter(|line| request_line(line)) {
+        request.set_request_line(line);
+    }
+    if let Some(target) = text(&plan.target, object) {
+        request.set_url(target);
+    }
+    request.method = text(&plan.method, object).or(request.method);
+    request.query = text(&plan.query, object)
+        .map(|query| match query.strip_prefix('?') {
+            Some(plain) => Cow::Owned(plain.to_owned()),
+            None => query,
+        })
+        .filter(|query| !query.is_empty())
+        .or(request.query);
+    request.protocol = text(&plan.protocol, object).or(request.protocol);
+    request.address = text(&plan.address, object);
+    request.peer = text(&plan.peer, object);
+    request.user = text(&plan.user, object);
+    request.referrer = text(&plan.referrer, object);
+    request.agent = text(&plan.agent, object);
+    if keys.encoded {
+        request.referrer = request.referrer.map(|text| decoded(text, percent_decoded));
+        request.agent = request.agent.map(|text| decoded(text, percent_decoded_agent));
+    }
+    request.time = time_of(plan, object)?;
+    if let Some((key, value)) = first(&plan.status, object) {
+        let status = number(value).and_then(|text| text.parse().ok()).filter(|status| (0..=999).contains(status));
+        request.status = Some(status.ok_or_else(|| wrong(key, "a status such as 200", value))?);
+    }
+    if let Some((key, value)) = first(&plan.bytes, object) {
+        let bytes = number(value).and_then(|text| text.parse().ok()).filter(|bytes| *bytes >= 0);
+        request.bytes = Some(bytes.ok_or_else(|| wrong(key, "a number of bytes", value))?);
+    }
+    request.duration = duration_of(plan, object)?;
+    if let Some(Value::Object(headers)) = plan.headers.as_ref().and_then(|place| place.any(object)) {
+        request.headers = Some(headers);
+    }
+    if with_extra {
+        extra(plan, object, &mut request);
+    }
+    Ok(request)
+}
+
+fn time_of(plan: &Plan, object: &Object<'_>) -> Result<Option<Micros>, String> {
+    if let Some((key, value)) = first(&plan.time, object) {
+        return time(value).map(Some).ok_or_else(|| wrong(key, "a time", value));
+    }
+    let Some((date_place, clock_place)) = &plan.date_and_clock else { return Ok(None) };
+    match (date_place.scalar(object), clock_place.scalar(object)) {
+        (Some(Value::Text(date)), Some(Value::Text(clock))) => {
+            let instant = date_and_clock(date, clock).and_then(Instant::micros);
+            instant.map(Some).ok_or_else(|| {
+                format!("keys '{}' and '{}': expected a date and a time", date_place.name, clock_place.name)
             })
-            .filter(|query| !query.is_empty())
-            .or(request.query);
-        request.protocol = text(&self.protocol).or(request.protocol);
-        request.address = text(&self.address);
-        request.user = text(&self.user);
-        request.referrer = text(&self.referrer);
-        request.agent = text(&self.agent);
-        if let Some((key, value)) = first(&self.time) {
-            request.time = Some(time(value).ok_or_else(|| wrong(key, "a time", value))?);
         }
-        if let Some((key, value)) = first(&self.status) {
-            let status = number(value).and_then(|text| text.parse().ok()).filter(|status| (0..=999).contains(status));
-            request.status = Some(status.ok_or_else(|| wrong(key, "a status such as 200", value))?);
-        }
-        if let Some((key, value)) = first(&self.bytes) {
-            let bytes = number(value).and_then(|text| text.parse().ok()).filter(|bytes| *bytes >= 0);
-            request.bytes = Some(bytes.ok_or_else(|| wrong(key, "a number of bytes", value))?);
-        }
-        if let Some((key, unit)) = self.duration.iter().find(|(key, _)| find(object, key).is_some())
-            && let Some(value) = find(object, key)
-        {
-            let seconds = number(value).and_then(|text| seconds(text, *unit));
-            request.duration = Some(seconds.ok_or_else(|| wrong(key, "a duration", value))?);
-        }
-        self.extra(object, &mut request);
-        Ok(request)
+        _ => Ok(None),
     }
+}
 
-    fn extra<'a>(&self, object: &'a Object<'a>, request: &mut Request<'a>) {
-        let used = [
-            &self.time,
-            &self.host,
-            &self.address,
-            &self.user,
-            &self.method,
-            &self.target,
-            &self.query,
-            &self.protocol,
-            &self.status,
-            &self.bytes,
-            &self.referrer,
-            &self.agent,
-        ];
-        for (key, value) in object {
-            // only the key that was read: a second time or host is kept
-            let read =
-                used.iter().any(|keys| keys.iter().find(|name| find(object, name).is_some()) == Some(&key.as_ref()));
-            let nothing =
-                matches!(value, Value::Null) || matches!(value, Value::Text(text) if matches!(text.as_ref(), "" | "-"));
-            if read || nothing || self.duration.iter().any(|(name, _)| name == key) {
-                continue;
-            }
-            let extra = match value {
-                Value::Text(text) => Extra { name: Cow::Borrowed(key), value: Cow::Borrowed(text), json: false },
-                other => {
-                    let mut json = String::new();
-                    other.write_json(&mut json);
-                    Extra { name: Cow::Borrowed(key), value: Cow::Owned(json), json: true }
-                }
-            };
-            request.extra.push(extra);
+fn duration_of(plan: &Plan, object: &Object<'_>) -> Result<Option<f64>, String> {
+    let read = |place: &Place, unit: DurationUnit, value: &Value<'_>| {
+        let seconds = number(value).and_then(|text| seconds(text, unit));
+        seconds.ok_or_else(|| wrong(place.name, "a duration", value))
+    };
+    for (place, unit) in &plan.duration {
+        if let Some(value) = place.scalar(object) {
+            return read(place, *unit, value).map(Some);
         }
+    }
+    let mut sum = None;
+    for (place, unit) in &plan.duration_parts {
+        let Some(value) = place.scalar(object) else { return Ok(None) };
+        sum = Some(sum.unwrap_or(0.0) + read(place, *unit, value)?);
+    }
+    Ok(sum)
+}
+
+/// Keeps what was not read as a part. Only the key that was read is left out: a second time or host is kept.
+fn extra<'a>(plan: &Plan, object: &'a Object<'a>, request: &mut Request<'a>) {
+    let parts = [
+        &plan.time,
+        &plan.host,
+        &plan.address,
+        &plan.user,
+        &plan.method,
+        &plan.target,
+        &plan.query,
+        &plan.protocol,
+        &plan.status,
+        &plan.bytes,
+        &plan.referrer,
+        &plan.agent,
+    ];
+    let read: Vec<&'static str> = parts
+        .iter()
+        .filter_map(|places| places.iter().find(|place| place.scalar(object).is_some()))
+        .filter(|place| place.is_top())
+        .map(|place| place.name)
+        .chain(plan.duration.iter().map(|(place, _)| place.name))
+        .collect();
+    for (key, value) in object {
+        let nothing =
+            matches!(value, Value::Null) || matches!(value, Value::Text(text) if matches!(text.as_ref(), "" | "-"));
+        if nothing || read.iter().any(|name| name == key) {
+            continue;
+        }
+        let extra = match value {
+            Value::Text(text) => Extra { name: Cow::Borrowed(key), value: Cow::Borrowed(text), json: false },
+            other => {
+                let mut json = String::new();
+                other.write_json(&mut json);
+                Extra { name: Cow::Borrowed(key), value: Cow::Owned(json), json: true }
+            }
+        };
+        request.extra.push(extra);
     }
 }
 
@@ -189,18 +238,12 @@ fn request_line(line: &str) -> bool {
     line.split_once(' ').is_some_and(|(method, _)| is_method(method))
 }
 
-/// A path with its query, or a whole URL.
-fn set_target<'a>(request: &mut Request<'a>, target: Cow<'a, str>) {
-    let behind = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
-    let Some(behind) = behind else {
-        request.set_target(target);
-        return;
-    };
-    let end = behind.find(['/', '?']).unwrap_or(behind.len());
-    let (host, rest) = (behind.get(..end).unwrap_or_default().to_owned(), behind.get(end..).unwrap_or_default());
-    let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-    request.host = request.host.take().or((!host.is_empty()).then_some(Cow::Owned(host)));
-    request.set_target(Cow::Owned(rest));
+/// A text read otherwise, copied only where that changes it.
+fn decoded<'a>(text: Cow<'a, str>, decode: fn(&str) -> Cow<'_, str>) -> Cow<'a, str> {
+    match text {
+        Cow::Borrowed(text) => decode(text),
+        Cow::Owned(text) => Cow::Owned(decode(&text).into_owned()),
+    }
 }
 
 fn as_text<'a>(value: &'a Value<'a>) -> Text<'a> {
@@ -244,72 +287,15 @@ fn time(value: &Value<'_>) -> Option<Micros> {
             rfc3339(bytes, &mut DayCache::default())
                 .or_else(|| common_log(bytes))
                 .or_else(|| epoch(text, Epoch::BySize))
+                .or_else(|| slashed(text))
         }
         _ => None,
     };
     instant.and_then(Instant::micros)
 }
 
-/// JSON lines, each of them a request.
-#[derive(Debug)]
-pub(crate) struct RequestsJson {
-    mapping: Arc<Mapping>,
-    settings: RequestSettings,
-}
-
-impl RequestsJson {
-    pub(super) fn new(mapping: Mapping, settings: RequestSettings) -> Self {
-        Self { mapping: Arc::new(mapping), settings }
-    }
-}
-
-impl Format for RequestsJson {
-    fn schema(&self) -> SchemaRef {
-        request_schema()
-    }
-
-    fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>> {
-        let rows = RequestRows::new(projection, self.settings.rule.clone(), self.settings.customer)?;
-        Ok(Box::new(RequestsJsonDecoder { mapping: Arc::clone(&self.mapping), rows }))
-    }
-}
-
-#[derive(Debug)]
-struct RequestsJsonDecoder {
-    mapping: Arc<Mapping>,
-    rows: RequestRows,
-}
-
-impl RequestsJsonDecoder {
-    fn line(&mut self, text: &str, customer: &str) -> std::result::Result<(), String> {
-        let value = parse(text).map_err(|bad| format!("not JSON: expected {} at byte {}", bad.expected, bad.at))?;
-        let Value::Object(object) = value else { return Err(format!("expected an object, found {}", value.found())) };
-        let request = self.mapping.read(&object)?;
-        if request.time.is_none() && request.path.is_none() && request.address.is_none() {
-            return Err(format!("expected a request, found '{}'", clipped(text)));
-        }
-        self.rows.push(&request, customer);
-        Ok(())
-    }
-}
-
-impl Decoder for RequestsJsonDecoder {
-    fn decode(&mut self, block: &[u8], customer: &str) -> Result<Decoded> {
-        check_size(block, customer)?;
-        let utf8 = Utf8Block::new(block);
-        let (mut lines, mut skipped, mut dead) = (0, 0, Vec::new());
-        for line in utf8.lines() {
-            lines += 1;
-            match utf8.content(&line) {
-                Content::Blank => skipped += 1,
-                Content::NotUtf8(at) => dead.push(line.dead(format!("not UTF-8 at byte {at}"))),
-                Content::Text(text) => {
-                    if let Err(reason) = self.line(text, customer) {
-                        dead.push(line.dead(reason));
-                    }
-                }
-            }
-        }
-        Ok(Decoded { batch: self.rows.finish()?, dead, lines, skipped })
-    }
+/// `2026/03/02 08:00:00.385`, as Go's loggers write.
+fn slashed(text: &str) -> Option<Instant> {
+    (text.as_bytes().get(4) == Some(&b'/'))
+        .then(|| rfc3339(text.replace('/', "-").as_bytes(), &mut DayCache::default()))?
 }

@@ -2,132 +2,189 @@
 
 use crate::access::DurationUnit;
 
-pub(super) const TIME: &[&str] = &[
-    "@timestamp",
-    "timestamp",
-    "time",
-    "time_iso8601",
-    "ts",
-    "msec",
-    "datestamp",
-    "time_local",
-    "datetime",
-    "date",
-    "StartUTC",
-    "ts_timestamp",
-];
-pub(super) const HOST: &[&str] = &[
-    "client_request_host",
-    "request_host",
-    "http_host",
-    "url.domain",
-    "vhost",
-    "virtual_host",
-    "server_name",
-    "request.host",
-    "RequestHost",
-    "host",
-    "hostname",
-    "domain",
-    "host.name",
-];
-pub(super) const ADDRESS: &[&str] = &[
-    "client_ip",
-    "remote_addr",
-    "source.ip",
-    "client.ip",
-    "source.address",
-    "clientip",
-    "remote_ip",
-    "remote_host",
-    "request.client_ip",
-    "request.remote_ip",
-    "ClientHost",
-    "ip",
-    "c-ip",
-    "client",
-    "remote",
-];
-pub(super) const USER: &[&str] =
-    &["user", "remote_user", "user.name", "client_user", "auth", "ClientUsername", "user_id"];
-pub(super) const METHOD: &[&str] = &[
-    "method",
-    "request_method",
-    "http.request.method",
-    "client_request_method",
-    "http_method",
-    "request.method",
-    "RequestMethod",
-    "verb",
-];
-pub(super) const TARGET: &[&str] = &[
-    "request_uri",
-    "uri",
-    "url.original",
-    "url.path",
-    "client_url",
-    "url",
-    "path",
-    "request_path",
-    "request.uri",
-    "RequestPath",
-    "http.url",
-    "url.full",
-];
-pub(super) const QUERY: &[&str] = &["query", "query_string", "querystring", "args", "url.query"];
-pub(super) const PROTOCOL: &[&str] = &[
-    "protocol",
-    "server_protocol",
-    "http_request_version",
-    "request.proto",
-    "RequestProtocol",
-    "http.version",
-    "http_version",
-];
-pub(super) const STATUS: &[&str] = &[
-    "status",
-    "status_code",
-    "http_response_code",
-    "http.response.status_code",
-    "response",
-    "response_code",
-    "DownstreamStatus",
-    "code",
-];
-pub(super) const BYTES: &[&str] = &[
-    "bytes",
-    "body_bytes_sent",
-    "bytes_sent",
-    "size",
-    "reply_length_bytes",
-    "http.response.body.bytes",
-    "http.response.bytes",
-    "response_size",
-    "DownstreamContentSize",
-];
-pub(super) const REFERRER: &[&str] =
-    &["referer", "referrer", "http_referer", "http_referrer", "http.request.referrer", "request_Referer"];
-pub(super) const AGENT: &[&str] = &[
-    "user_agent",
-    "agent",
-    "http_user_agent",
-    "client_ua",
-    "user_agent.original",
-    "useragent",
-    "ua",
-    "request_User-Agent",
-];
-pub(super) const REQUEST: &[&str] = &["request", "request_line", "http_request"];
+/// The keys of one kind of log. Of several keys for a part the first that a line holds is taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keys {
+    pub time: &'static [&'static str],
+    /// A date and a time of day, where no key of `time` is there.
+    pub date_and_clock: Option<(&'static str, &'static str)>,
+    pub host: &'static [&'static str],
+    /// Who the log says the client is.
+    pub address: &'static [&'static str],
+    /// Who opened the connection, where the log tells both.
+    pub peer: &'static [&'static str],
+    pub user: &'static [&'static str],
+    pub method: &'static [&'static str],
+    /// A path with or without query, or a URL.
+    pub target: &'static [&'static str],
+    pub query: &'static [&'static str],
+    pub protocol: &'static [&'static str],
+    pub status: &'static [&'static str],
+    pub bytes: &'static [&'static str],
+    pub referrer: &'static [&'static str],
+    pub agent: &'static [&'static str],
+    /// A whole request line.
+    pub request: &'static [&'static str],
+    pub duration: &'static [(&'static str, DurationUnit)],
+    /// Spans that make up the duration together, where no key of `duration` is there.
+    pub duration_parts: &'static [(&'static str, DurationUnit)],
+    /// The object of the request's headers.
+    pub headers: Option<&'static str>,
+    /// Referrer and agent are percent-encoded.
+    pub encoded: bool,
+}
 
-/// Durations, with what each counts.
-pub(super) const DURATION: &[(&str, DurationUnit)] = &[
-    ("request_time", DurationUnit::Seconds),
-    ("duration_ms", DurationUnit::Millis),
-    ("response_time_ms", DurationUnit::Millis),
-    ("request_time_ms", DurationUnit::Millis),
-    ("latency_ms", DurationUnit::Millis),
-    ("ts_process_time", DurationUnit::Millis),
-    ("duration_us", DurationUnit::Micros),
-    ("duration", DurationUnit::Seconds),
-    ("response_time", DurationUnit::Seconds),
-];
+impl Keys {
+    /// No keys: what a vendor does not write.
+    pub const NONE: Self = Self {
+        time: &[],
+        date_and_clock: None,
+        host: &[],
+        address: &[],
+        peer: &[],
+        user: &[],
+        method: &[],
+        target: &[],
+        query: &[],
+        protocol: &[],
+        status: &[],
+        bytes: &[],
+        referrer: &[],
+        agent: &[],
+        request: &[],
+        duration: &[],
+        duration_parts: &[],
+        headers: None,
+        encoded: false,
+    };
+}
+
+/// What loggers without a name of their own write.
+pub(crate) static USUAL: Keys = Keys {
+    time: &[
+        "@timestamp",
+        "timestamp",
+        "time",
+        "time_iso8601",
+        "ts",
+        "msec",
+        "datestamp",
+        "time_local",
+        "datetime",
+        "date",
+        "StartUTC",
+        "ts_timestamp",
+    ],
+    host: &[
+        "client_request_host",
+        "request_host",
+        "http_host",
+        "url.domain",
+        "vhost",
+        "virtual_host",
+        "server_name",
+        "request.host",
+        "RequestHost",
+        "host",
+        "hostname",
+        "domain",
+        "host.name",
+    ],
+    address: &[
+        "client_ip",
+        "remote_addr",
+        "source.ip",
+        "client.ip",
+        "source.address",
+        "clientip",
+        "remote_ip",
+        "remote_host",
+        "request.client_ip",
+        "request.remote_ip",
+        "ClientHost",
+        "ip",
+        "c-ip",
+        "client",
+        "remote",
+    ],
+    user: &["user", "remote_user", "user.name", "client_user", "auth", "ClientUsername", "user_id"],
+    method: &[
+        "method",
+        "request_method",
+        "http.request.method",
+        "client_request_method",
+        "http_method",
+        "request.method",
+        "RequestMethod",
+        "verb",
+    ],
+    target: &[
+        "request_uri",
+        "uri",
+        "url.original",
+        "url.path",
+        "client_url",
+        "url",
+        "path",
+        "request_path",
+        "request.uri",
+        "RequestPath",
+        "http.url",
+        "url.full",
+    ],
+    query: &["query", "query_string", "querystring", "args", "url.query"],
+    protocol: &[
+        "protocol",
+        "server_protocol",
+        "http_request_version",
+        "request.proto",
+        "RequestProtocol",
+        "http.version",
+        "http_version",
+    ],
+    status: &[
+        "status",
+        "status_code",
+        "http_response_code",
+        "http.response.status_code",
+        "response",
+        "response_code",
+        "DownstreamStatus",
+        "code",
+    ],
+    bytes: &[
+        "bytes",
+        "body_bytes_sent",
+        "bytes_sent",
+        "size",
+        "reply_length_bytes",
+        "http.response.body.bytes",
+        "http.response.bytes",
+        "response_size",
+        "DownstreamContentSize",
+    ],
+    referrer: &["referer", "referrer", "http_referer", "http_referrer", "http.request.referrer", "request_Referer"],
+    agent: &[
+        "user_agent",
+        "agent",
+        "http_user_agent",
+        "client_ua",
+        "user_agent.original",
+        "useragent",
+        "ua",
+        "request_User-Agent",
+    ],
+    request: &["request", "request_line", "http_request"],
+    duration: &[
+        ("request_time", DurationUnit::Seconds),
+        ("duration_ms", DurationUnit::Millis),
+        ("response_time_ms", DurationUnit::Millis),
+        ("request_time_ms", DurationUnit::Millis),
+        ("latency_ms", DurationUnit::Millis),
+        ("ts_process_time", DurationUnit::Millis),
+        ("duration_us", DurationUnit::Micros),
+        ("duration", DurationUnit::Seconds),
+        ("response_time", DurationUnit::Seconds),
+    ],
+    ..Keys::NONE
+};

@@ -3,6 +3,8 @@
 pub(crate) mod client;
 pub(crate) mod guess;
 pub(crate) mod json;
-mod keys;
+pub(crate) mod keys;
+mod plan;
+pub(crate) mod reader;
 pub(crate) mod rows;
 pub(crate) mod subset;

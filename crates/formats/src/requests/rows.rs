@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use fyke_types::request::request_schema;
 use fyke_types::{Error, Micros, Result};
 
+use crate::json::value::{Object, Value};
 use crate::text::strings::write_json;
 
 use super::client::{ClientRule, header_name};
@@ -39,6 +40,8 @@ pub(crate) struct Request<'a> {
     pub duration: Option<f64>,
     /// Everything else.
     pub extra: Vec<Extra<'a>>,
+    /// The request's headers, where the log holds them as an object.
+    pub headers: Option<&'a Object<'a>>,
 }
 
 /// A part of the line that has no column of its own.
@@ -75,6 +78,20 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Sets path and query from a target that may be a whole URL, whose host is taken where none is known yet.
+    pub fn set_url(&mut self, target: Cow<'a, str>) {
+        let behind = target.find("://").filter(|at| is_scheme(target.get(..*at).unwrap_or_default()));
+        let Some(behind) = behind.and_then(|at| target.get(at + 3..)) else {
+            self.set_target(target);
+            return;
+        };
+        let end = behind.find(['/', '?']).unwrap_or(behind.len());
+        let (host, rest) = (behind.get(..end).unwrap_or_default().to_owned(), behind.get(end..).unwrap_or_default());
+        let rest = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+        self.host = self.host.take().or((!host.is_empty()).then(|| host_of(Cow::Owned(host))));
+        self.set_target(Cow::Owned(rest));
+    }
+
     /// Sets path and query from a request's target.
     pub fn set_target(&mut self, target: Cow<'a, str>) {
         match memchr::memchr(b'?', target.as_bytes()) {
@@ -85,6 +102,31 @@ impl<'a> Request<'a> {
             None => self.path = (!target.is_empty()).then_some(target),
         }
     }
+}
+
+/// Schemes under which requests are logged.
+fn is_scheme(text: &str) -> bool {
+    matches!(text, "http" | "https" | "ws" | "wss" | "h2" | "grpcs")
+}
+
+/// A host without its port.
+pub(crate) fn host_of(text: Cow<'_, str>) -> Cow<'_, str> {
+    let end = match text.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !bare_ipv6(host) => host.len(),
+        _ => return text,
+    };
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.get(..end).unwrap_or(text)),
+        Cow::Owned(mut text) => {
+            text.truncate(end);
+            Cow::Owned(text)
+        }
+    }
+}
+
+/// What is left of an IPv6 address whose last group was taken for a port.
+fn bare_ipv6(host: &str) -> bool {
+    host.contains(':') && !host.ends_with(']')
 }
 
 /// A piece of a text without copying where possible; empty is absent.
@@ -185,6 +227,11 @@ impl RequestRows {
         Ok(Self { schema, columns, rule, customer, rows: 0 })
     }
 
+    /// Whether anybody looks at what has no column of its own: as a column, or for the client's address.
+    pub fn want_extra(&self) -> bool {
+        self.rule.wants_any() || self.columns.iter().any(|(name, _)| *name == "extra")
+    }
+
     /// Appends a request of the input `customer`.
     pub fn push(&mut self, request: &Request<'_>, customer: &str) {
         let Self { columns, rule, .. } = self;
@@ -244,7 +291,10 @@ impl Request<'_> {
 
 fn client<'r>(rule: &ClientRule, request: &'r Request<'_>) -> Option<Cow<'r, str>> {
     let header = |wanted: &str| {
-        let found = request.extra.iter().find(|extra| header_name(&extra.name) == wanted)?;
+        let Some(found) = request.extra.iter().find(|extra| header_name(&extra.name) == wanted) else {
+            let (_, value) = request.headers?.iter().find(|(name, _)| header_name(name) == wanted)?;
+            return header_text(value);
+        };
         // a JSON string keeps its quotes in the extras
         Some(if found.json { found.value.trim_matches('"').to_owned() } else { found.value.clone().into_owned() })
     };
@@ -254,6 +304,18 @@ fn client<'r>(rule: &ClientRule, request: &'r Request<'_>) -> Option<Cow<'r, str
         _ => request.address.as_ref().or(request.peer.as_ref())?,
     };
     Some(rule.client(Cow::Borrowed(address), header))
+}
+
+/// A header's value; one that came several times is a list.
+fn header_text(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone().into_owned()),
+        Value::Array(values) => {
+            let texts: Vec<String> = values.iter().filter_map(header_text).collect();
+            (!texts.is_empty()).then(|| texts.join(", "))
+        }
+        _ => None,
+    }
 }
 
 fn extra_json(extra: &[Extra<'_>]) -> Option<String> {

@@ -67,6 +67,10 @@ impl Format for Subset {
         Arc::clone(&self.schema)
     }
 
+    fn directive(&self) -> Option<&'static [u8]> {
+        self.inner.directive()
+    }
+
     fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>> {
         let Some(projection) = projection else { return self.inner.decoder(Some(&self.given)) };
         let index = |at: &usize| self.given.get(*at).copied();

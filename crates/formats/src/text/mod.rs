@@ -2,6 +2,8 @@
 
 pub(crate) mod lines;
 pub(crate) mod number;
+pub(crate) mod percent;
 pub(crate) mod scan;
 pub(crate) mod strings;
+pub(crate) mod syslog;
 pub(crate) mod time;

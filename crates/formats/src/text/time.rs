@@ -152,6 +152,18 @@ pub(crate) fn rfc3339(bytes: &[u8], cache: &mut DayCache) -> Option<Instant> {
     Some(Instant { seconds: day * 86_400 + seconds - east, nanos })
 }
 
+/// `2026-03-02` and `08:00:00`, with a fraction or not: the two columns that W3C logs write. UTC.
+pub(crate) fn date_and_clock(date_text: &str, clock_text: &str) -> Option<Instant> {
+    let bytes = clock_text.as_bytes();
+    let seconds = clock(bytes, 0)?;
+    let (nanos, end) = match bytes.get(8) {
+        Some(b'.' | b',') => fraction(bytes, 9)?,
+        _ => (0, 8),
+    };
+    (end == bytes.len()).then_some(())?;
+    Some(Instant { seconds: i64::from(date(date_text)?) * 86_400 + seconds, nanos })
+}
+
 const MONTHS: [&[u8; 3]; 12] =
     [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
 
@@ -171,6 +183,20 @@ pub(crate) fn common_log(bytes: &[u8]) -> Option<Instant> {
     let day = days(year, month(bytes.get(3..6)?)?, two(bytes, 0)?)?;
     let east = offset(bytes.get(21..)?)?;
     Some(Instant { seconds: day * 86_400 + clock(bytes, 12)? - east, nanos: 0 })
+}
+
+/// `14/Jan/2015:12:48:57.127`, which HAProxy writes in its own zone: `east` seconds east of Greenwich.
+pub(crate) fn local_log(bytes: &[u8], east: i64) -> Option<Instant> {
+    let (whole, behind) = bytes.split_at_checked(20)?;
+    let mut common = *b"dd/Mon/yyyy:hh:mm:ss +0000";
+    common.get_mut(..20)?.copy_from_slice(whole);
+    let instant = common_log(&common)?;
+    let nanos = match behind {
+        [] => 0,
+        [b'.', digits @ ..] => fraction(digits, 0).filter(|(_, end)| *end == digits.len())?.0,
+        _ => return None,
+    };
+    Some(Instant { seconds: instant.seconds - east, nanos })
 }
 
 /// What a bare number of time counts.

@@ -6,6 +6,7 @@ mod json;
 mod objects;
 mod output;
 mod parquet;
+mod partitioned;
 mod parts;
 
 use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
@@ -13,11 +14,18 @@ use fyke_types::{Error, Result, Settings, Sink, SinkSpec};
 use output::Output;
 
 use super::objects::is_location;
+use super::partition;
 
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     if is_location(&spec.location) {
         return Ok(Box::new(objects::ObjectSink::new(spec)?));
+    }
+    let mut options = spec.options.clone();
+    if let Some(columns) = options.remove("partition_by") {
+        let names = partition::names(&columns)?;
+        let spec = SinkSpec { options, ..spec.clone() };
+        return Ok(Box::new(partitioned::PartitionedSink::new(&spec, names)?));
     }
     match &spec.parts {
         // what standard output was given can't be taken back
