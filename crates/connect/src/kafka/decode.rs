@@ -115,6 +115,7 @@ impl Worker {
             fresh: false,
             latest: checked.latest,
             origin: None,
+            directive: None,
         })
     }
 
