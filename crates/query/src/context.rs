@@ -1,6 +1,7 @@
 //! The entry point: tables, views, functions, and how text becomes plans.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -11,6 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
 use fyke_stream::cluster::SLOTS;
+use fyke_stream::state::Spill;
 use fyke_types::{
     Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
     dead_schema,
@@ -52,6 +54,7 @@ pub struct ContextBuilder {
     block_bytes: usize,
     short_epochs: bool,
     workers: usize,
+    memory: Option<(usize, Option<PathBuf>)>,
     partitions: usize,
 }
 
@@ -92,6 +95,14 @@ impl ContextBuilder {
         self
     }
 
+    /// A stream's state may take so many bytes of memory; what is beyond goes to files in a new folder under `place`, or
+    /// where the machine keeps such files (default: no limit).
+    #[must_use]
+    pub fn memory_budget(mut self, bytes: usize, place: Option<PathBuf>) -> Self {
+        self.memory = Some((bytes, place));
+        self
+    }
+
     /// Streams close an epoch after each block of rows, whatever that costs (default: epochs of 5 to 500 ms, as short as
     /// the run keeps up with). For tests: no row depends on it.
     #[must_use]
@@ -125,6 +136,7 @@ impl ContextBuilder {
                 block_bytes: self.block_bytes,
                 short_epochs: self.short_epochs,
                 workers: self.workers,
+                memory: self.memory,
                 tables: Mutex::default(),
                 outputs: Mutex::default(),
             }),
@@ -149,6 +161,7 @@ struct Inner {
     block_bytes: usize,
     short_epochs: bool,
     workers: usize,
+    memory: Option<(usize, Option<PathBuf>)>,
     tables: Mutex<BTreeMap<String, Arc<Provider>>>,
     outputs: Mutex<BTreeMap<String, Output>>,
 }
@@ -182,6 +195,7 @@ impl Context {
             block_bytes: 1 << 20,
             short_epochs: false,
             workers: 1,
+            memory: None,
             partitions: 2,
         }
     }
@@ -264,6 +278,12 @@ impl Context {
 
     pub(crate) fn decode_threads(&self) -> usize {
         self.inner.decode_threads
+    }
+
+    /// A place for state that memory has no room for, where it has a limit.
+    pub(crate) fn spill(&self) -> Result<Option<Arc<Spill>>> {
+        let Some((bytes, place)) = &self.inner.memory else { return Ok(None) };
+        Spill::open(place.as_deref(), *bytes).map(Some)
     }
 
     pub(crate) fn workers(&self) -> usize {

@@ -277,6 +277,10 @@ impl Context {
         }
         let outlets = sinks.into_iter().map(|(name, sink)| Outlet { name, sink }).collect();
         let driver = Driver::new(job.execution, sources, outlets, self.clock(), follow);
+        let driver = match self.spill()? {
+            Some(spill) => driver.with_spill(spill),
+            None => driver,
+        };
         let driver = if self.short_epochs() { driver.with_short_epochs() } else { driver };
         let may_change = settings.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.may_change);
         Ok(match keeper {

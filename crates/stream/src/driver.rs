@@ -22,7 +22,7 @@ use hashbrown::HashMap;
 
 use self::epoch::EpochLength;
 use crate::checkpoint::{Keeper, SinkState};
-use crate::state::partition_rows;
+use crate::state::{Spill, partition_rows};
 use crate::{
     Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, SinkProgress, SourceProgress, Tagged,
     TimeSettings, Tracker,
@@ -30,6 +30,9 @@ use crate::{
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
 const EPOCH: Duration = Duration::from_millis(20);
+
+/// How often it is looked whether state has grown beyond its budget.
+const WEIGH: Duration = Duration::from_millis(50);
 
 /// How often it is looked what the operators do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -115,6 +118,10 @@ pub struct Driver {
     prepared: Vec<SinkState>,
     /// What a changed query has no use for may be dropped.
     may_change: bool,
+    /// Where state goes that memory has no room for.
+    spill: Option<Arc<Spill>>,
+    /// When it was last looked whether it has.
+    weighed_at: Option<Instant>,
     /// Makes the driver that goes on from the last checkpoint, when a process was lost or has come.
     again: Option<Again>,
 }
@@ -182,6 +189,8 @@ impl Driver {
             keeper: None,
             prepared: Vec::new(),
             may_change: false,
+            spill: None,
+            weighed_at: None,
             again: None,
         }
     }
@@ -191,6 +200,12 @@ impl Driver {
     #[must_use]
     pub fn with_checkpoints(self, keeper: Keeper, may_change: bool) -> Self {
         Self { keeper: Some(keeper), may_change, ..self }
+    }
+
+    /// The same with a budget for the memory that state takes: what is beyond goes to disk.
+    #[must_use]
+    pub fn with_spill(self, spill: Arc<Spill>) -> Self {
+        Self { spill: Some(spill), ..self }
     }
 
     /// The same in a cluster: when a process is lost, or one has come, `again` makes the driver that goes on.
@@ -514,10 +529,21 @@ impl Driver {
             }
             progress.health = outlet.sink.health();
         }
+        self.keep_within_budget()?;
         if let Some(length) = self.epoch.end(started.elapsed()) {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         }
         self.publish()
+    }
+
+    fn keep_within_budget(&mut self) -> Result<()> {
+        let Some(spill) = &self.spill else { return Ok(()) };
+        if self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
+            self.execution.keep_within(spill)?;
+            self.weighed_at = Some(Instant::now());
+        }
+        self.progress.spilled_bytes = spill.on_disk();
+        Ok(())
     }
 
     fn look_at_operators(&mut self) -> Result<()> {

@@ -1,12 +1,14 @@
 //! Who carries a graph out: one thread, or many workers. The driver sees this alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Micros, Result};
 
 use crate::cluster::restored_for;
 use crate::operators::Collected;
+use crate::state::Spill;
 use crate::{Customer, GiveOf, Graph, Marks, NodeId, NodeState, OperatorProgress, Snapshot, Tagged};
 
 /// What the end of an epoch gave.
@@ -69,6 +71,12 @@ pub trait Execution: Send {
     /// # Errors
     /// Where a worker is lost.
     fn progress(&mut self) -> Result<Vec<OperatorProgress>>;
+
+    /// Moves state to disk where memory has no room for it; may take effect later.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails.
+    fn keep_within(&mut self, spill: &Arc<Spill>) -> Result<()>;
 
     /// Whether a process was lost, so that the run must go on from its last checkpoint with those that are left.
     fn has_lost_a_process(&self) -> bool {
@@ -137,5 +145,9 @@ impl Execution for Alone {
 
     fn progress(&mut self) -> Result<Vec<OperatorProgress>> {
         Ok(self.graph.progress())
+    }
+
+    fn keep_within(&mut self, spill: &Arc<Spill>) -> Result<()> {
+        self.graph.keep_within(spill.budget(), spill)
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use twox_hash::XxHash64;
 
 use crate::cluster::{Parcel, Router};
+use crate::state::Spill;
 use crate::{Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Route, Snapshot, StateSize, Tagged};
 
 /// A node of a graph.
@@ -307,6 +309,29 @@ impl Graph {
             *count += 1;
         }
         keys
+    }
+
+    /// Moves state to disk where all of it takes more memory than its budget: that of the largest operators first, until
+    /// a quarter of the budget is free. Walks all state.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails.
+    pub fn keep_within(&mut self, budget: usize, spill: &Arc<Spill>) -> Result<()> {
+        let mut sizes: Vec<(usize, usize)> =
+            self.nodes.iter().enumerate().map(|(at, node)| (node.operator.state_size().bytes, at)).collect();
+        let all: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+        if all <= budget {
+            return Ok(());
+        }
+        let mut too_much = all - budget / 4 * 3;
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, at) in sizes {
+            if too_much == 0 {
+                break;
+            }
+            too_much = too_much.saturating_sub(self.nodes[at].operator.spill(spill, too_much)?);
+        }
+        Ok(())
     }
 
     /// What each operator has done, and what it remembers. Walks all state.

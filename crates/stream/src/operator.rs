@@ -6,6 +6,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result};
 
+use crate::state::Spill;
 use crate::{Customer, Marks, Memo, Piece, Snapshot};
 
 /// Rows of one customer, or of all.
@@ -132,7 +133,17 @@ pub trait Operator: Send {
         Err(Error::internal(format!("{} has no state to restore", self.describe())))
     }
 
-    /// What it remembers now.
+    /// Moves about so many bytes of what it remembers to disk, if it can; returns the bytes of memory that are free now.
+    /// No row that it gives depends on it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails.
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        let _ = (to, bytes);
+        Ok(0)
+    }
+
+    /// What it remembers in memory now.
     fn state_size(&self) -> StateSize {
         StateSize::default()
     }

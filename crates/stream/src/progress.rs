@@ -23,6 +23,8 @@ pub struct Progress {
     pub state_bytes: usize,
     /// The checkpoint that this process went on from, and how long it took to read it, µs.
     pub resumed: Option<(u64, u64)>,
+    /// Bytes of state on disk, since memory has no room for them.
+    pub spilled_bytes: u64,
     /// How often the run went on from its last checkpoint without a new process, since one of a cluster was lost or had
     /// come.
     pub generations: u64,

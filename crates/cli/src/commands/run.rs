@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fyke::arrow::datatypes::SchemaRef;
 use fyke::checkpoint::Every;
 use fyke::detect::{Models, register};
-use fyke::types::{Sink, parse_duration_us};
+use fyke::types::{Sink, parse_bytes, parse_duration_us};
 use fyke::{
     CheckpointSettings, ClusterSettings, Context, Error, Progress, Result, RunSettings, Script, SinkMode,
     StatementKind, StopSignal,
@@ -111,6 +111,12 @@ impl Cluster {
     }
 }
 
+/// Reads a number of bytes.
+fn byte_count(text: &str) -> Result<usize, String> {
+    let bytes = parse_bytes(text).and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "write it as 512MB, 64 KiB or a number".to_owned())
+}
+
 /// Reads a duration.
 fn duration_us(text: &str) -> Result<i64, String> {
     parse_duration_us(text).ok_or_else(|| "write it as 10s, 500ms or '2 minutes'".to_owned())
@@ -144,6 +150,14 @@ pub struct Output {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=128))]
     workers: u8,
 
+    /// How much memory a stream's state may take, such as 512MB; what is beyond goes to disk [default: no limit]
+    #[arg(long, value_name = "BYTES", value_parser = byte_count)]
+    memory_budget: Option<usize>,
+
+    /// Where that is put [default: the machine's folder for temporary files]
+    #[arg(long, value_name = "FOLDER", requires = "memory_budget")]
+    spill_folder: Option<PathBuf>,
+
     /// The folder of models that predict() finds beside the shipped one
     #[arg(long, value_name = "FOLDER", default_value = "models")]
     registry: PathBuf,
@@ -158,7 +172,11 @@ impl Output {
     pub fn context(&self) -> Context {
         let threads = self.decode_threads.unwrap_or_else(|| cores().saturating_sub(1).clamp(1, 8));
         let context = fyke::context_with(|builder| {
-            builder.decode_threads(threads).partitions(cores()).workers(usize::from(self.workers))
+            let builder = builder.decode_threads(threads).partitions(cores()).workers(usize::from(self.workers));
+            match self.memory_budget {
+                Some(bytes) => builder.memory_budget(bytes, self.spill_folder.clone()),
+                None => builder,
+            }
         });
         register(&context, &Models::with_registry(&self.registry));
         context

@@ -272,6 +272,8 @@ fn sink(
         mode: SinkMode::Append,
         options: BTreeMap::new(),
         parts: Some(of.clone()),
+        key: None,
+        unique: None,
     };
     Ok(process.sink(name, FileConnector.sink(&spec)?))
 }

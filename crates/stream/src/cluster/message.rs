@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result};
 
+use crate::state::Spill;
 use crate::{Customer, Marks, NodeId, OperatorProgress, Piece, Snapshot, Tagged};
 
 /// What follows for the counters if an operator finds rows late.
@@ -38,6 +39,9 @@ pub(crate) enum Order {
     Restore { node: NodeId, snapshot: Snapshot },
     /// Asks what the operators have done.
     Progress,
+    /// Moves state to disk where it takes more memory than so much. Only to workers of the coordinator's process: others
+    /// have a memory of their own.
+    KeepWithin { budget: usize, spill: Arc<Spill> },
     /// Ends the worker.
     Stop,
 }

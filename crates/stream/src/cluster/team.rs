@@ -14,6 +14,7 @@ use super::wire::{Letter, Seat, Start};
 use super::worker::Worker;
 use crate::execution::{Closing, Execution, Saved};
 use crate::operators::Collected;
+use crate::state::Spill;
 use crate::{Customer, GiveOf, Graph, Marks, NodeState, OperatorProgress, Tagged};
 
 /// A graph carried out by several workers.
@@ -266,6 +267,15 @@ impl Execution for Team {
             Ok(())
         })?;
         Ok(sum)
+    }
+
+    fn keep_within(&mut self, spill: &Arc<Spill>) -> Result<()> {
+        let own = self.threads.len();
+        for worker in 0..own {
+            let budget = spill.budget() / own.max(1);
+            self.post(worker, Order::KeepWithin { budget, spill: Arc::clone(spill) })?;
+        }
+        Ok(())
     }
 
     fn has_lost_a_process(&self) -> bool {

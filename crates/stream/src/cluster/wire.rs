@@ -227,6 +227,8 @@ fn order_apart(order: Order) -> (Head, Vec<RecordBatch>) {
             (Head::Restore { node: node.0, memo: snapshot.memo, pieces }, rows.into_iter().flatten().collect())
         }
         Order::Progress => (Head::AskProgress, Vec::new()),
+        // memory is each process's own
+        Order::KeepWithin { .. } => (Head::Beat, Vec::new()),
         Order::Stop => (Head::Stop, Vec::new()),
     }
 }

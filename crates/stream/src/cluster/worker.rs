@@ -100,6 +100,7 @@ impl Worker {
                 self.reply(Answer::Restored)?;
             }
             Order::Progress => self.reply(Answer::Progress(self.graph.progress()))?,
+            Order::KeepWithin { budget, spill } => self.graph.keep_within(budget, &spill)?,
             Order::Stop => return Ok(Then::Stop),
         }
         Ok(Then::GoOn)

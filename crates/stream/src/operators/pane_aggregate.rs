@@ -9,7 +9,7 @@ use fyke_types::{Micros, Result, WATERMARK_START, WindowSpec, align};
 use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{Parts, PieceNumbers, Store, evaluate_time, partition_rows};
+use crate::state::{Parts, Pass, PieceNumbers, Spill, Store, evaluate_time, partition_rows};
 use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 struct Panes {
@@ -65,12 +65,19 @@ impl PaneAggregate {
     fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
         let Some(mut panes) = self.customers.remove(&customer) else { return Ok(()) };
         for (end, start) in self.ripe(&panes, up_to) {
-            let mut whole = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
-            for (_, parts) in panes.panes.range_mut(start..end) {
-                parts.merge_into(&mut whole, &mut self.numbers, &mut self.scratch)?;
+            // without keys there is one group
+            let of = match self.grouping.keys.as_slice() {
+                [] => 1,
+                _ => Parts::passes(panes.panes.range(start..end).map(|(_, parts)| parts)),
+            };
+            for number in 0..of {
+                let mut whole = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
+                for (_, parts) in panes.panes.range_mut(start..end) {
+                    parts.merge_into(&mut whole, Pass { number, of }, &mut self.numbers, &mut self.scratch)?;
+                }
+                let (rows, keys, results) = whole.emit()?;
+                out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
             }
-            let (rows, keys, results) = whole.emit()?;
-            out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
         }
         panes.panes.retain(|start, _| self.spec.last_end(*start) > up_to);
         panes.closed_to = panes.closed_to.max(Some(up_to));
@@ -162,6 +169,21 @@ impl Operator for PaneAggregate {
             panes.panes.entry(piece.place.start).or_default().take_back(piece)?;
         }
         Ok(())
+    }
+
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        // what is needed last goes first
+        let mut open: Vec<(&Micros, &mut Parts)> =
+            self.customers.values_mut().flat_map(|panes| &mut panes.panes).collect();
+        open.sort_by_key(|(start, _)| std::cmp::Reverse(**start));
+        let mut free = 0;
+        for (_, parts) in open {
+            if free >= bytes {
+                break;
+            }
+            free += parts.spill(self.grouping.shape(), &mut self.numbers, &mut self.scratch, to)?;
+        }
+        Ok(free)
     }
 
     fn state_size(&self) -> StateSize {

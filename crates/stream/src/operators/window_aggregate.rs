@@ -12,7 +12,7 @@ use fyke_types::{Micros, Result, Span, WATERMARK_END, WATERMARK_START, tumble, w
 use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{Parts, PieceNumbers, RowSet, Store, evaluate, evaluate_time, partition_rows};
+use crate::state::{Parts, PieceNumbers, RowSet, Spill, Store, evaluate, evaluate_time, partition_rows};
 use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 /// How a row finds its window.
@@ -126,8 +126,10 @@ impl WindowAggregate {
             }
         };
         for ((end, start), parts) in ripe {
-            let (rows, keys, results) = parts.emit(self.grouping.shape(), &mut self.scratch)?;
-            out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
+            parts.emit(self.grouping.shape(), &mut self.scratch, &mut |rows, keys, results| {
+                out.give(customer, self.grouping.batch_of_window((start, end), rows, keys, results)?);
+                Ok(())
+            })?;
             self.emitted = true;
         }
         Ok(())
@@ -246,6 +248,21 @@ impl Operator for WindowAggregate {
             self.open.entry(customer).or_default().closed_to = closed_to;
         }
         Ok(())
+    }
+
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        // what closes last goes first
+        let mut open: Vec<(&(Micros, Micros), &mut Parts)> =
+            self.open.values_mut().flat_map(|open| &mut open.stores).collect();
+        open.sort_by_key(|(window, _)| std::cmp::Reverse(**window));
+        let mut free = 0;
+        for (_, parts) in open {
+            if free >= bytes {
+                break;
+            }
+            free += parts.spill(self.grouping.shape(), &mut self.numbers, &mut self.scratch, to)?;
+        }
+        Ok(free)
     }
 
     fn state_size(&self) -> StateSize {

@@ -3,11 +3,13 @@
 mod aggregate;
 mod partition;
 mod parts;
+mod spill;
 mod store;
 mod waiting;
 
 pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
 pub use partition::{RowSet, partition_rows};
 pub use parts::{Parts, PieceNumbers, Shape};
-pub use store::{Sealed, Store};
+pub use spill::{Spill, Spilled};
+pub use store::{Pass, Sealed, Store};
 pub use waiting::{Arrivals, Entry, KeptRows, KeyId, Keys, RowAt, Waiting};

@@ -2,12 +2,17 @@
 //!
 //! Sealing costs what has changed since the last seal, and a sealed part needs to be written to a checkpoint once.
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::arrow::datatypes::SchemaRef;
 use fyke_types::Result;
 
-use super::{Aggregate, RowSet, Sealed, Store};
+use super::{Aggregate, Pass, RowSet, Sealed, Spill, Spilled, Store};
 use crate::{Give, Piece, Place};
+
+/// Less than so many bytes are not worth a file.
+const SMALL: usize = 64 * 1024;
 
 /// Gives each piece of an operator's state a number of its own.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,12 +36,57 @@ impl PieceNumbers {
     }
 }
 
+/// A sealed store, wherever there was room for it.
+enum Held {
+    Memory(Sealed),
+    Disk(Spilled),
+}
+
+impl Held {
+    fn rows(&self) -> usize {
+        match self {
+            Self::Memory(sealed) => sealed.rows,
+            Self::Disk(spilled) => spilled.rows(),
+        }
+    }
+
+    fn of_pass(&self, pass: Pass) -> Result<Sealed> {
+        match self {
+            Self::Memory(sealed) => sealed.of_pass(pass),
+            Self::Disk(spilled) => Sealed::from_batch(&spilled.read()?)?.of_pass(pass),
+        }
+    }
+
+    fn to_batch(&self) -> Result<RecordBatch> {
+        match self {
+            Self::Memory(sealed) => sealed.to_batch(),
+            Self::Disk(spilled) => spilled.read(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Memory(sealed) => sealed.bytes(),
+            Self::Disk(_) => 0,
+        }
+    }
+}
+
 struct Part {
     number: u64,
-    sealed: Sealed,
+    held: Held,
     /// Whether a snapshot has given it already.
     given: bool,
 }
+
+impl Part {
+    fn new(number: u64, sealed: Sealed) -> Self {
+        Self { number, held: Held::Memory(sealed), given: false }
+    }
+}
+
+/// Takes the groups of a window: how many, their keys, their results.
+pub type TakeGroups<'a> = &'a mut dyn FnMut(usize, Vec<ArrayRef>, Vec<ArrayRef>) -> Result<()>;
 
 /// See the module.
 #[derive(Default)]
@@ -88,48 +138,100 @@ impl Parts {
     /// The accumulators'.
     pub fn seal(&mut self, shape: Shape<'_>, numbers: &mut PieceNumbers, scratch: &mut Vec<usize>) -> Result<()> {
         let Some(store) = self.open.take() else { return Ok(()) };
-        self.sealed.push(Part { number: numbers.take(), sealed: store.seal()?, given: false });
+        self.sealed.push(Part::new(numbers.take(), store.seal()?));
         while let [.., before, last] = self.sealed.as_slice()
-            && before.sealed.rows <= 2 * last.sealed.rows
+            && let (Held::Memory(before), Held::Memory(last)) = (&before.held, &last.held)
+            && before.rows <= 2 * last.rows
         {
             let mut whole = shape.store()?;
-            whole.merge(&before.sealed, scratch)?;
-            whole.merge(&last.sealed, scratch)?;
+            whole.merge(before, scratch)?;
+            whole.merge(last, scratch)?;
             self.sealed.truncate(self.sealed.len() - 2);
-            self.sealed.push(Part { number: numbers.take(), sealed: whole.seal()?, given: false });
+            self.sealed.push(Part::new(numbers.take(), whole.seal()?));
         }
         Ok(())
     }
 
-    /// Adds all groups to `whole`; what is open is sealed first, since accumulators give their state only once.
+    /// Moves what it can to disk: groups that wait for their window to close. What is open is sealed before. Returns the
+    /// bytes of memory that are free now.
     ///
     /// # Errors
-    /// The accumulators'.
+    /// The accumulators', and `Unavailable` where the disk fails.
+    pub fn spill(
+        &mut self,
+        shape: Shape<'_>,
+        numbers: &mut PieceNumbers,
+        scratch: &mut Vec<usize>,
+        to: &Arc<Spill>,
+    ) -> Result<usize> {
+        let open = self.open.as_ref().map_or(0, Store::bytes);
+        let before = self.bytes();
+        if open >= SMALL {
+            self.seal(shape, numbers, scratch)?;
+        }
+        for part in &mut self.sealed {
+            if let Held::Memory(sealed) = &part.held
+                && sealed.bytes() >= SMALL
+            {
+                part.held = Held::Disk(to.write(&sealed.to_batch()?)?);
+            }
+        }
+        Ok(before.saturating_sub(self.bytes()))
+    }
+
+    /// In how many passes the groups of these windows or panes are put together, so that memory has room for each.
+    pub fn passes<'a>(of: impl Iterator<Item = &'a Self>) -> usize {
+        let (mut disk, mut memory) = (Vec::new(), 0);
+        for parts in of {
+            memory += parts.bytes();
+            disk.extend(parts.sealed.iter().filter_map(|part| match &part.held {
+                Held::Disk(spilled) => Some(spilled),
+                Held::Memory(_) => None,
+            }));
+        }
+        Spilled::passes(&disk, memory)
+    }
+
+    /// Adds the groups of a pass to `whole`; what is open is sealed first, since accumulators give their state only once.
+    ///
+    /// # Errors
+    /// The accumulators', and `Unavailable` where the disk fails.
     pub fn merge_into(
         &mut self,
         whole: &mut Store,
+        pass: Pass,
         numbers: &mut PieceNumbers,
         scratch: &mut Vec<usize>,
     ) -> Result<()> {
         if let Some(store) = self.open.take() {
-            self.sealed.push(Part { number: numbers.take(), sealed: store.seal()?, given: false });
+            self.sealed.push(Part::new(numbers.take(), store.seal()?));
         }
-        self.sealed.iter().try_for_each(|part| whole.merge(&part.sealed, scratch))
+        self.sealed.iter().try_for_each(|part| match &part.held {
+            Held::Memory(sealed) if pass == Pass::ALL => whole.merge(sealed, scratch),
+            held => whole.merge(&held.of_pass(pass)?, scratch),
+        })
     }
 
-    /// Keys and results of all groups, a row each.
+    /// Keys and results of all groups, a row each, to `take`: at once, unless some of them are on disk.
     ///
     /// # Errors
-    /// The accumulators'.
-    pub fn emit(mut self, shape: Shape<'_>, scratch: &mut Vec<usize>) -> Result<(usize, Vec<ArrayRef>, Vec<ArrayRef>)> {
+    /// The accumulators', `Unavailable` where the disk fails, and what `take` fails with.
+    pub fn emit(mut self, shape: Shape<'_>, scratch: &mut Vec<usize>, take: TakeGroups<'_>) -> Result<()> {
         if self.sealed.is_empty()
             && let Some(store) = self.open.take()
         {
-            return store.emit();
+            let (rows, keys, results) = store.emit()?;
+            return take(rows, keys, results);
         }
-        let mut whole = shape.store()?;
-        self.merge_into(&mut whole, &mut PieceNumbers::default(), scratch)?;
-        whole.emit()
+        // without keys there is one group
+        let of = if shape.keys.fields().is_empty() { 1 } else { Self::passes(std::iter::once(&self)) };
+        for number in 0..of {
+            let mut whole = shape.store()?;
+            self.merge_into(&mut whole, Pass { number, of }, &mut PieceNumbers::default(), scratch)?;
+            let (rows, keys, results) = whole.emit()?;
+            take(rows, keys, results)?;
+        }
+        Ok(())
     }
 
     /// The sealed parts as pieces of a snapshot; rows only of those that were not given before.
@@ -138,7 +240,7 @@ impl Parts {
     /// Arrow's.
     pub fn give(&mut self, place: Place, give: Give<'_>) -> Result<()> {
         for part in &mut self.sealed {
-            let rows = if part.given { None } else { Some(part.sealed.to_batch()?) };
+            let rows = if part.given { None } else { Some(part.held.to_batch()?) };
             part.given = true;
             give(Piece { number: part.number, place, rows, alive: None, kept: false })?;
         }
@@ -151,17 +253,17 @@ impl Parts {
     /// `Data` where its columns are not those of such a part.
     pub fn take_back(&mut self, piece: &Piece) -> Result<()> {
         let sealed = Sealed::from_batch(piece.content()?)?;
-        self.sealed.push(Part { number: piece.number, sealed, given: piece.kept });
+        self.sealed.push(Part { number: piece.number, held: Held::Memory(sealed), given: piece.kept });
         Ok(())
     }
 
     /// Groups, counted once for each part that has them.
     pub fn rows(&self) -> usize {
-        self.open.as_ref().map_or(0, Store::len) + self.sealed.iter().map(|part| part.sealed.rows).sum::<usize>()
+        self.open.as_ref().map_or(0, Store::len) + self.sealed.iter().map(|part| part.held.rows()).sum::<usize>()
     }
 
-    /// Bytes, as the parts report them.
+    /// Bytes of memory, as the parts report them.
     pub fn bytes(&self) -> usize {
-        self.open.as_ref().map_or(0, Store::bytes) + self.sealed.iter().map(|part| part.sealed.bytes()).sum::<usize>()
+        self.open.as_ref().map_or(0, Store::bytes) + self.sealed.iter().map(|part| part.held.bytes()).sum::<usize>()
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array};
+use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
@@ -21,6 +23,7 @@ pub struct Store {
 }
 
 /// A store that takes no more rows: keys and partial states, a row a group.
+#[derive(Debug, Clone)]
 pub struct Sealed {
     /// By key column.
     pub keys: Vec<ArrayRef>,
@@ -143,7 +146,42 @@ impl Store {
     }
 }
 
+/// Some of all groups, by the hash of their keys: what is larger than memory is put together in several passes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Which one, from 0.
+    pub number: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+impl Pass {
+    /// The only one.
+    pub const ALL: Self = Self { number: 0, of: 1 };
+}
+
 impl Sealed {
+    /// The groups that a pass takes.
+    ///
+    /// # Errors
+    /// Arrow's.
+    pub fn of_pass(&self, pass: Pass) -> Result<Self> {
+        if pass.of == 1 || self.keys.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut hashes = vec![0; self.rows];
+        // another seed than that of slots: a worker's groups are to be spread over all passes
+        create_hashes(&self.keys, &RandomState::with_seed(1), &mut hashes).map_err(engine_error)?;
+        let of = pass.of as u64;
+        let rows = hashes.iter().enumerate().filter(|(_, hash)| **hash % of == pass.number as u64);
+        let rows = UInt32Array::from_iter_values(rows.map(|(row, _)| row as u32));
+        let some = |columns: &[ArrayRef]| -> Result<Vec<ArrayRef>> {
+            columns.iter().map(|column| Ok(take(column, &rows, None)?)).collect()
+        };
+        let states = self.states.iter().map(|columns| some(columns)).collect::<Result<_>>()?;
+        Ok(Self { keys: some(&self.keys)?, states, rows: rows.len() })
+    }
+
     /// Bytes of its arrays.
     pub fn bytes(&self) -> usize {
         let arrays = self.keys.iter().chain(self.states.iter().flatten());
