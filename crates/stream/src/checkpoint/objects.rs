@@ -114,22 +114,34 @@ fn wait<T: Send + 'static>(request: impl Future<Output = T> + Send + 'static) ->
 async fn create(store: &dyn ObjectStore, path: &Path, bytes: PutPayload) -> object_store::Result<bool> {
     let mut pause = Duration::from_millis(200);
     for attempt in 1.. {
-        match store.put_opts(path, bytes.clone(), PutMode::Create.into()).await {
+        let error = match store.put_opts(path, bytes.clone(), PutMode::Create.into()).await {
             Ok(_) => break,
-            Err(ObjectError::AlreadyExists { .. }) => {
-                let there = store.get_opts(path, GetOptions::default()).await?.bytes().await?;
-                return Ok(there.len() == bytes.content_length()
-                    && bytes.iter().flat_map(|chunk| chunk.iter()).eq(there.iter()));
-            }
-            Err(error @ ObjectError::Generic { .. }) if attempt >= CREATES => return Err(error),
-            Err(ObjectError::Generic { .. }) => {
-                tokio::time::sleep(pause).await;
-                pause *= 2;
-            }
+            Err(ObjectError::AlreadyExists { path: name, source }) => match holds(store, path, &bytes).await? {
+                Some(own) => return Ok(own),
+                // two asked at once, and the server has refused both
+                None => ObjectError::AlreadyExists { path: name, source },
+            },
+            Err(error @ ObjectError::Generic { .. }) => error,
             Err(error) => return Err(error),
+        };
+        if attempt >= CREATES {
+            return Err(error);
         }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
     }
     Ok(true)
+}
+
+/// Whether an object consists of these bytes; none where there is no such object.
+async fn holds(store: &dyn ObjectStore, path: &Path, bytes: &PutPayload) -> object_store::Result<Option<bool>> {
+    let there = match store.get_opts(path, GetOptions::default()).await {
+        Ok(there) => there.bytes().await?,
+        Err(ObjectError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let same = there.len() == bytes.content_length() && bytes.iter().flat_map(|chunk| chunk.iter()).eq(there.iter());
+    Ok(Some(same))
 }
 
 impl Store for Objects {

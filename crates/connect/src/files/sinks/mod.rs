@@ -19,6 +19,10 @@ use super::partition;
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     if is_location(&spec.location) {
+        if spec.options.contains_key("partition_by") {
+            return Err(Error::unsupported(format!("'partition_by' in {}", spec.location))
+                .hint("write folders called after values to a disk, or leave 'partition_by' out"));
+        }
         return Ok(Box::new(objects::ObjectSink::new(spec)?));
     }
     let mut options = spec.options.clone();

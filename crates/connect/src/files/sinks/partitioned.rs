@@ -13,7 +13,7 @@ use fyke_types::{Error, PartsOf, Result, Sink, SinkMode, SinkSpec};
 
 use super::output::{holds_rows, is_part};
 use super::parts::PartsSink;
-use super::{held, plain, unwritable};
+use super::{held, number_of, plain, unwritable};
 use crate::files::partition::{NULL, encoded};
 
 /// Folders that may be written to between two checkpoints, or in a run without any.
@@ -62,7 +62,8 @@ impl PartitionedSink {
             return Err(held(&location));
         }
         let schema = Arc::new(spec.schema.project(&of_files)?);
-        let replaces = spec.mode == SinkMode::Overwrite && !resumed;
+        // a process may have died between the checkpoint of its first parts and the removal of the others
+        let replaces = spec.mode == SinkMode::Overwrite;
         let spec = SinkSpec { schema, location, ..spec.clone() };
         // wrong settings and columns are said now, not with the first row
         let probe = hidden_beside(&folder);
@@ -176,7 +177,9 @@ impl PartitionedSink {
             let folder = self.folder.join(path);
             for entry in std::fs::read_dir(&folder).map_err(failed)? {
                 let file = entry.map_err(failed)?.path();
-                if is_part(&file) {
+                let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+                let own = self.spec.parts.as_ref().is_some_and(|of| number_of(&name, &of.run).is_some());
+                if is_part(&file) && !own {
                     std::fs::remove_file(file).map_err(failed)?;
                 }
             }
@@ -265,6 +268,8 @@ impl Sink for PartitionedSink {
     }
 
     fn recover(&mut self, part: u64) -> Result<()> {
+        // the same sink may go on for another generation, which gets these rows again
+        self.open.clear();
         for path in self.existing()?.iter().filter(|path| self.is_own(path)) {
             self.of_folder(path)?.recover(part)?;
         }
