@@ -283,6 +283,7 @@ fn tables_that_cannot_be_are_refused_with_the_remedy() {
     assert!(refused(&spec("HTTP", "127.0.0.1:0", &[("format", "requests")])).contains("guessed"));
     assert!(refused(&spec("HTTP", "127.0.0.1:0", &[])).contains("declare"));
     assert!(refused(&numbers("HTTP", "127.0.0.1:0", &[("inbox_bytes", "lots")])).contains("64MB"));
+    assert!(refused(&numbers("HTTP", "127.0.0.1:0", &[("body_bytes", "2GB")])).contains("512MB"));
     assert!(refused(&numbers("SYSLOG", "ftp://127.0.0.1:0", &[])).contains("udp://"));
     assert!(refused(&numbers("SYSLOG", "127.0.0.1:0", &[("customer_from", "file")])).contains("app_name"));
     let source = HttpSource::new(&numbers("HTTP", "127.0.0.1:0", &[])).unwrap();
