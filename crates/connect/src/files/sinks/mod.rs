@@ -19,6 +19,10 @@ use super::partition;
 /// The sink that `spec` says.
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     if is_location(&spec.location) {
+        if spec.options.contains_key("partition_by") {
+            let message = format!("{} is written to without 'partition_by'", spec.location);
+            return Err(Error::unsupported(message).hint("write to a folder of its own machine, or leave it out"));
+        }
         return Ok(Box::new(objects::ObjectSink::new(spec)?));
     }
     let mut options = spec.options.clone();
