@@ -32,9 +32,11 @@ fn open(format: &str, to: &Path, by: &str, mode: SinkMode, parts: Option<PartsOf
         format: format.into(),
         location: to.display().to_string(),
         schema: rows(&[]).schema(),
+        unique: None,
         mode,
         options: BTreeMap::from([("partition_by".to_owned(), by.to_owned())]),
         parts,
+        key: None,
     })
 }
 
@@ -201,6 +203,9 @@ fn other_runs_rows_are_refused_or_replaced() {
         assert!(refused.contains(said), "{by}: {refused}");
     }
     assert!(!folder.path().join("other").exists());
+    let objects =
+        open("JSON", Path::new("s3://bucket/out"), "customer", SinkMode::Append, None).err().unwrap().to_string();
+    assert!(objects.contains("folder of its own machine"), "{objects}");
 }
 
 #[test]

@@ -220,6 +220,32 @@ fn without_a_checkpoint_a_spool_gives_all_again_and_with_them_it_empties() {
 }
 
 #[test]
+fn a_spool_that_cannot_be_written_refuses_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let settings = [("spool", spool.to_str().unwrap()), ("spool_bytes", "8000")];
+    let source = HttpSource::new(&numbers("HTTP", "127.0.0.1:0", &settings)).unwrap();
+    let mut reader = source.open(&live(None)).unwrap();
+    let to = source.addresses()[0];
+    // more than a segment, so that the next one needs another file
+    let body = "{\"n\":1}\n".repeat(150);
+    assert_eq!(post(to, "/a", &body), 202);
+    let mut given = Given::default();
+    given.until(reader.as_mut(), |given| given.rows == 150);
+    std::fs::remove_dir_all(&spool).unwrap();
+    for _ in 0..2 {
+        let (status, answer) = send(to, "POST", "/a", &[], body.as_bytes());
+        assert!(status == 503 && answer.to_lowercase().contains("retry-after"), "{answer}");
+    }
+    let Event::Trouble { error, .. } = reader.next(Duration::from_secs(5)).unwrap() else { panic!("no trouble") };
+    assert!(error.to_string().contains("spool") && error.to_string().contains("disk"), "{error}");
+    assert!(!given.take(reader.as_mut(), Duration::from_millis(20)), "it is told once");
+    std::fs::create_dir(&spool).unwrap();
+    assert_eq!(post(to, "/a", &body), 202);
+    given.until(reader.as_mut(), |given| given.rows == 300);
+}
+
+#[test]
 fn syslog_messages_come_by_datagram_and_by_connection() {
     let settings = [("customer_from", "hostname"), ("message_bytes", "200")];
     let source = SyslogSource::new(&numbers("SYSLOG", "syslog://127.0.0.1:0", &settings)).unwrap();
@@ -283,6 +309,7 @@ fn tables_that_cannot_be_are_refused_with_the_remedy() {
     assert!(refused(&spec("HTTP", "127.0.0.1:0", &[("format", "requests")])).contains("guessed"));
     assert!(refused(&spec("HTTP", "127.0.0.1:0", &[])).contains("declare"));
     assert!(refused(&numbers("HTTP", "127.0.0.1:0", &[("inbox_bytes", "lots")])).contains("64MB"));
+    assert!(refused(&numbers("HTTP", "127.0.0.1:0", &[("body_bytes", "2GB")])).contains("512MB"));
     assert!(refused(&numbers("SYSLOG", "ftp://127.0.0.1:0", &[])).contains("udp://"));
     assert!(refused(&numbers("SYSLOG", "127.0.0.1:0", &[("customer_from", "file")])).contains("app_name"));
     let source = HttpSource::new(&numbers("HTTP", "127.0.0.1:0", &[])).unwrap();

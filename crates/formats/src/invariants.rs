@@ -31,7 +31,7 @@ pub fn lines_add_up(format: &dyn Format, block: &[u8]) -> Result<Decoded, String
 }
 
 /// Checks that each line becomes the same alone, behind the directive that holds for it, as in the whole block: what a
-/// decoder remembers of a line changes nothing.
+/// decoder remembers of a line changes nothing. And that a projection drops columns only.
 ///
 /// # Errors
 /// What does not hold.
@@ -51,6 +51,20 @@ pub fn lines_stand_alone(format: &dyn Format, block: &[u8]) -> Result<(), String
     let joined = concat_batches(&format.schema(), &batches).map_err(|error| error.to_string())?;
     if bits(&joined) != bits(&whole.batch) || !reasons.iter().eq(whole.dead.iter().map(|letter| &letter.reason)) {
         return Err("line by line differs from the whole block".into());
+    }
+    projections_agree(format, block, &whole)
+}
+
+fn projections_agree(format: &dyn Format, block: &[u8], whole: &Decoded) -> Result<(), String> {
+    let columns = format.schema().fields().len();
+    let all_but_the_last: Vec<usize> = (0..columns.saturating_sub(1)).collect();
+    let odd: Vec<usize> = (0..columns).rev().filter(|index| index % 2 == 1).collect();
+    for chosen in [all_but_the_last, odd, Vec::new()] {
+        let found = decode(format, block, Some(&chosen))?;
+        let expected = whole.batch.project(&chosen).map_err(|error| error.to_string())?;
+        if bits(&found.batch) != bits(&expected) || found.dead != whole.dead {
+            return Err(format!("the projection {chosen:?} changes rows or dead letters"));
+        }
     }
     Ok(())
 }
@@ -84,14 +98,7 @@ pub fn json_ways_agree(format: &JsonFormat, block: &[u8]) -> Result<(), String> 
         return Err("line by line differs from the whole block".into());
     }
 
-    let columns = format.schema().fields().len();
-    let odd: Vec<usize> = (0..columns).rev().filter(|index| index % 2 == 1).collect();
-    let chosen = decode(format, block, Some(&odd))?;
-    let expected = exact.batch.project(&odd).map_err(|error| error.to_string())?;
-    if bits(&chosen.batch) != bits(&expected) || chosen.dead != exact.dead {
-        return Err("a projection changes rows or dead letters".into());
-    }
-    Ok(())
+    projections_agree(format, block, &exact)
 }
 
 fn same(way: &str, exact: &Decoded, batch: &RecordBatch, dead: &[DeadLetter]) -> Result<(), String> {

@@ -265,6 +265,7 @@ fn goldens_of_another_parser_agree_for_traefik() {
             continue;
         };
         let batch = &decoded.batch;
+        assert_eq!(text(batch, "client_ip", 0), fact("remote_addr"));
         assert_eq!(text(batch, "host", 0), fact("request_addr"));
         assert_eq!(text(batch, "method", 0), fact("verb"));
         assert_eq!(text(batch, "path", 0), fact("request"));

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::Bodies;
 use super::body::{Bad, Encoding};
-use crate::push::{Inbox, Listener, Record, Refused, Runtime, Sorter, bytes};
+use crate::push::{Inbox, Listener, Record, Refused, Runtime, Sorter, record_bytes};
 
 const BODY_BYTES: u64 = 16 << 20;
 /// A sender that takes longer for one body is hung up on.
@@ -58,7 +58,7 @@ impl HttpListener {
         let path = path.trim_end_matches('/');
         let path = if path.is_empty() { String::new() } else { format!("/{path}") };
         let token = settings.text("token").filter(|token| !token.is_empty());
-        let body_bytes = usize::try_from(bytes(settings, "body_bytes", BODY_BYTES)?).unwrap_or(usize::MAX);
+        let body_bytes = record_bytes(settings, "body_bytes", BODY_BYTES)?;
         Ok(Self { address: address.to_owned(), path, token, body_bytes })
     }
 

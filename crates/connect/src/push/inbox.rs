@@ -38,6 +38,9 @@ struct State {
     next: u64,
     /// The spool has no room.
     spool_full: bool,
+    /// Why the spool could not be written: untold, and whether it was told since it last could.
+    trouble: Option<String>,
+    told: bool,
 }
 
 /// Records to make durable, and whom to tell.
@@ -60,9 +63,11 @@ impl Inbox {
         if let Some(spool) = spool {
             let weak = Arc::downgrade(&inbox);
             let write = move || {
-                write_jobs(&jobs, &spool, |records| {
-                    if let Some(inbox) = weak.upgrade() {
-                        inbox.push(records);
+                write_jobs(&jobs, &spool, |written| {
+                    let Some(inbox) = weak.upgrade() else { return };
+                    match written {
+                        Ok(records) => inbox.push(records),
+                        Err(why) => inbox.failed(why),
                     }
                 });
             };
@@ -117,8 +122,22 @@ impl Inbox {
         told.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    fn failed(&self, why: String) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.told, true) {
+            state.trouble = Some(why);
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Why the spool could not be written, once for each time that it begins to fail.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.state().trouble.take()
+    }
+
     fn push(&self, records: Vec<Record>) {
         let mut state = self.state();
+        state.told = false;
         for record in records {
             state.bytes += record.size();
             let number = state.next;
@@ -130,7 +149,7 @@ impl Inbox {
 
     /// Takes records of about `bytes`, at least one if there is any; waits for it at most `wait`.
     pub(crate) fn take(&self, bytes: usize, wait: Duration) -> Vec<(u64, Record)> {
-        let nothing = |state: &mut State| state.records.is_empty();
+        let nothing = |state: &mut State| state.records.is_empty() && state.trouble.is_none();
         let waited = self.arrived.wait_timeout_while(self.state(), wait, nothing);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let (mut taken, mut size) = (Vec::new(), 0);
@@ -150,7 +169,7 @@ impl Inbox {
 }
 
 /// Writes what is asked for; what waits together is made durable together.
-fn write_jobs(jobs: &Receiver<Job>, spool: &Mutex<Spool>, push: impl Fn(Vec<Record>)) {
+fn write_jobs(jobs: &Receiver<Job>, spool: &Mutex<Spool>, tell: impl Fn(std::result::Result<Vec<Record>, String>)) {
     while let Ok(first) = jobs.recv() {
         let mut batch = vec![first];
         batch.extend(jobs.try_iter().take(256));
@@ -159,10 +178,13 @@ fn write_jobs(jobs: &Receiver<Job>, spool: &Mutex<Spool>, push: impl Fn(Vec<Reco
         for job in batch {
             let outcome = match &written {
                 Ok(()) => {
-                    push(job.records);
+                    tell(Ok(job.records));
                     Ok(())
                 }
-                Err(error) => Err(Refused::Failed(error.to_string())),
+                Err(error) => {
+                    tell(Err(error.to_string()));
+                    Err(Refused::Failed(error.to_string()))
+                }
             };
             // whoever has hung up will send it again
             drop(job.done.send(outcome));

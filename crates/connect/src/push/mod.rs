@@ -17,7 +17,7 @@ pub(crate) use inbox::{Inbox, Refused};
 use reader::PushReader;
 pub(crate) use reader::{Sorted, Sorter};
 pub(crate) use record::Record;
-pub(crate) use settings::{PushSettings, bytes};
+pub(crate) use settings::{PushSettings, record_bytes};
 
 use crate::event_time::Columns;
 

@@ -294,6 +294,11 @@ impl Reader for PushReader {
                 Some(event) => return Ok(event),
                 None => {}
             }
+            if let Some(why) = self.inbox.trouble() {
+                let error = Error::unavailable("the spool can't be written, so that nothing is accepted").detail(why);
+                let error = error.hint("senders are told to wait; is its disk full?");
+                return Ok(Event::Trouble { input: None, error });
+            }
             self.watch_spool();
             let left = deadline.saturating_duration_since(Instant::now());
             let records = self.records(left)?;

@@ -7,6 +7,8 @@ use fyke_types::{Error, Format, Result, Settings, TableSpec, parse_bytes};
 
 const INBOX_BYTES: u64 = 64 << 20;
 const SPOOL_BYTES: u64 = 4 << 30;
+/// More would not be taken for a record when a spool is read.
+const RECORD_BYTES_MAX: usize = 512_000_000;
 
 /// How lines are decoded, and how many may wait.
 #[derive(Debug, Clone)]
@@ -40,11 +42,23 @@ impl PushSettings {
     }
 }
 
+/// A setting that counts the bytes of something that is kept whole.
+///
+/// # Errors
+/// `Usage` for what is no such number, or for more than a record may have.
+pub(crate) fn record_bytes(settings: &mut Settings, key: &'static str, default: u64) -> Result<usize> {
+    let bytes = bytes(settings, key, default)?;
+    match usize::try_from(bytes) {
+        Ok(bytes) if bytes <= RECORD_BYTES_MAX => Ok(bytes),
+        _ => Err(Error::usage(format!("setting '{key}' is {bytes} bytes")).hint("it takes up to 512MB: send parts")),
+    }
+}
+
 /// A setting that counts bytes.
 ///
 /// # Errors
 /// `Usage` for what is no such number.
-pub(crate) fn bytes(settings: &mut Settings, key: &'static str, default: u64) -> Result<u64> {
+fn bytes(settings: &mut Settings, key: &'static str, default: u64) -> Result<u64> {
     let Some(text) = settings.text(key) else { return Ok(default) };
     parse_bytes(&text).filter(|bytes| *bytes > 0).ok_or_else(|| {
         Error::usage(format!("setting '{key}' is '{text}'")).hint("it takes bytes such as '64MB' or '1 GiB'")

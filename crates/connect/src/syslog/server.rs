@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::framing::{Framed, Framing};
 use super::{CustomerFrom, Messages};
-use crate::push::{Inbox, Listener, Record, Refused, Runtime, Sorter, bytes};
+use crate::push::{Inbox, Listener, Record, Refused, Runtime, Sorter, record_bytes};
 
 const MESSAGE_BYTES: u64 = 64 << 10;
 /// The largest datagram that there is.
@@ -51,7 +51,7 @@ impl SyslogListener {
             return Err(Error::usage(format!("the location '{location}' is nothing to listen at"))
                 .hint("write 'udp://0.0.0.0:5514', 'tcp://0.0.0.0:5514', or 'syslog://0.0.0.0:5514' for both"));
         }
-        let message_bytes = usize::try_from(bytes(settings, "message_bytes", MESSAGE_BYTES)?).unwrap_or(usize::MAX);
+        let message_bytes = record_bytes(settings, "message_bytes", MESSAGE_BYTES)?;
         Ok(Self { address: address.to_owned(), udp, tcp, message_bytes, customer_from })
     }
 

@@ -162,6 +162,7 @@ impl Seen {
                 self.dead.extend(rows.dead.into_iter().map(|letter| (id, letter)));
             }
             Event::Ended(InputId(id)) => self.events.push(format!("end {id}")),
+            Event::Trouble { error, .. } => self.events.push(format!("trouble {error}")),
             Event::Waiting | Event::End => return false,
         }
         true

@@ -127,7 +127,7 @@ fn request_of<'a>(plan: &Plan, keys: &Keys, object: &'a Object<'a>, with_extra: 
         .filter(|query| !query.is_empty())
         .or(request.query);
     request.protocol = text(&plan.protocol, object).or(request.protocol);
-    request.address = text(&plan.address, object);
+    request.address = text(&plan.address, object).map(last_address);
     request.peer = text(&plan.peer, object);
     request.user = text(&plan.user, object);
     request.referrer = text(&plan.referrer, object);
@@ -153,6 +153,12 @@ fn request_of<'a>(plan: &Plan, keys: &Keys, object: &'a Object<'a>, with_extra: 
         extra(plan, object, &mut request);
     }
     Ok(request)
+}
+
+/// Of a list of addresses the last: the one that the nearest proxy saw itself. What came before it is hearsay.
+fn last_address(text: Cow<'_, str>) -> Cow<'_, str> {
+    let Some((_, last)) = text.rsplit_once(',') else { return text };
+    Cow::Owned(last.trim().to_owned())
 }
 
 fn time_of(plan: &Plan, object: &Object<'_>) -> Result<Option<Micros>, String> {

@@ -98,13 +98,11 @@ impl Columns {
             let missing = self.columns.get(count).map(|column| column.name.as_ref()).unwrap_or_default();
             return Err(format!("expected column '{missing}', found the end of the line behind {count} columns"));
         }
-        if with_extra {
-            for (value, number) in values.zip(count + 1..) {
-                let value = value.map_err(|what| format!("column {number}: expected {what}"))?;
-                if !matches!(value.raw, "-" | "") {
-                    let name = Cow::Owned(format!("column_{number}"));
-                    reading.request.extra.push(Extra { name, value: self.text(value), json: false });
-                }
+        for (value, number) in values.zip(count + 1..) {
+            let value = value.map_err(|what| format!("column {number}: expected {what}"))?;
+            if with_extra && !matches!(value.raw, "-" | "") {
+                let name = Cow::Owned(format!("column_{number}"));
+                reading.request.extra.push(Extra { name, value: self.text(value), json: false });
             }
         }
         reading.finish()

@@ -20,8 +20,8 @@ use super::partition;
 pub(super) fn sink(spec: &SinkSpec) -> Result<Box<dyn Sink>> {
     if is_location(&spec.location) {
         if spec.options.contains_key("partition_by") {
-            return Err(Error::unsupported(format!("'partition_by' in {}", spec.location))
-                .hint("write folders called after values to a disk, or leave 'partition_by' out"));
+            let message = format!("{} is written to without 'partition_by'", spec.location);
+            return Err(Error::unsupported(message).hint("write to a folder of its own machine, or leave it out"));
         }
         return Ok(Box::new(objects::ObjectSink::new(spec)?));
     }
