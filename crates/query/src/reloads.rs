@@ -7,7 +7,7 @@ use std::time::Duration;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::datasource::{MemTable, provider_as_source, source_as_provider};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{LogicalPlan, TableScan};
@@ -216,6 +216,8 @@ fn read(table: &FykeTable, reading: &Reading, strict: bool) -> Result<Vec<Record
                     batches.push(rows.batch);
                 }
             }
+            // rows of a part of the files are no version
+            Event::Trouble { error, .. } => return Err(error),
             Event::End => return Ok(batches),
             Event::Opened(_) | Event::Ended(_) | Event::Waiting => {}
         }
