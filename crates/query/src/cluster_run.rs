@@ -11,6 +11,7 @@ use fyke_types::{Error, Result, Sink};
 
 use crate::context::Context;
 use crate::job::{Planned, SelectSink, Target};
+use crate::reloads::Reloads;
 use crate::run_settings::{RunSettings, sink_how};
 use crate::script::Script;
 use crate::stream_plan::{StreamJob, plan_stream};
@@ -55,7 +56,8 @@ impl Context {
     ) -> Result<Driver> {
         let plans: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
         let bounded = !settings.follow;
-        let StreamJob { graph, sources, per_customer, .. } = plan_stream(plans.clone(), &self.state(), bounded).await?;
+        let StreamJob { graph, sources, per_customer, .. } =
+            plan_stream(plans.clone(), &self.state(), bounded, &Reloads::in_cluster(self)).await?;
         let graphs = self.plan_workers(&plans, bounded).await?;
         let Some(keeper) = self.keeper(settings)? else { return Err(Error::internal("a cluster without checkpoints")) };
         let generation = keeper.manifest().generation;
@@ -70,7 +72,7 @@ impl Context {
             };
             sinks.push((target.name.clone(), sink));
         }
-        let job = Planned { execution: Box::new(team), sources, per_customer };
+        let job = Planned { execution: Box::new(team), sources, per_customer, static_tables: Vec::new() };
         self.driver(job, sinks, settings, Some(keeper), true)
     }
 
@@ -82,7 +84,7 @@ impl Context {
     ) -> Result<Vec<(Graph, Vec<Collected>)>> {
         let mut graphs = Vec::with_capacity(self.workers());
         for _ in 0..self.workers() {
-            let job = plan_stream(plans.to_vec(), &self.state(), bounded).await?;
+            let job = plan_stream(plans.to_vec(), &self.state(), bounded, &Reloads::in_cluster(self)).await?;
             graphs.push((job.graph, job.outputs));
         }
         Ok(graphs)

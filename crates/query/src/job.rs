@@ -12,7 +12,7 @@ use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
 use fyke_stream::checkpoint::Keeper;
 use fyke_stream::cluster::Team;
-use fyke_stream::{Alone, CustomerBy, Driver, Execution, Outlet, Progress, SourceRun, TimeSettings};
+use fyke_stream::{Alone, CustomerBy, Driver, Execution, Outlet, Progress, ReloadedTable, SourceRun, TimeSettings};
 use fyke_types::{Error, Input, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema};
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ use crate::compare::{Comparison, compare_rows};
 use crate::context::{Context, SinkHow};
 use crate::errors::running_error;
 use crate::provider::{DeadOut, Provider, Reading, read_options};
+use crate::reloads::Reloads;
 use crate::run_settings::{RunSettings, positions, sink_how};
 use crate::script::{Script, Statement, StatementKind};
 use crate::static_rows::{STATIC_ROWS, StaticReader};
@@ -80,6 +81,7 @@ pub(crate) struct Planned {
     pub(crate) execution: Box<dyn Execution>,
     pub(crate) sources: Vec<StreamSource>,
     pub(crate) per_customer: bool,
+    pub(crate) static_tables: Vec<Arc<ReloadedTable>>,
 }
 
 /// A query of a script and where its rows go.
@@ -207,11 +209,12 @@ impl Context {
 
     /// Plans a job once for each worker, and once more where there are several: a plan holds state of its own.
     async fn plan_job(&self, plans: Vec<(String, LogicalPlan)>, bounded: bool) -> Result<Planned> {
-        let first = plan_stream(plans.clone(), &self.state(), bounded).await?;
+        let reloads = Reloads::new(self, !bounded);
+        let first = plan_stream(plans.clone(), &self.state(), bounded, &reloads).await?;
         let mut others = Vec::new();
         let workers = self.workers();
         for _ in 0..if workers > 1 { workers } else { 0 } {
-            let job = plan_stream(plans.clone(), &self.state(), bounded).await?;
+            let job = plan_stream(plans.clone(), &self.state(), bounded, &reloads).await?;
             others.push((job.graph, job.outputs));
         }
         let StreamJob { graph, sources, outputs, per_customer } = first;
@@ -220,7 +223,7 @@ impl Context {
         } else {
             Box::new(Team::of_threads(graph, others)?)
         };
-        Ok(Planned { execution, sources, per_customer })
+        Ok(Planned { execution, sources, per_customer, static_tables: reloads.tables() })
     }
 
     pub(crate) fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
@@ -281,6 +284,7 @@ impl Context {
             Some(spill) => driver.with_spill(spill),
             None => driver,
         };
+        let driver = driver.with_static_tables(job.static_tables);
         let driver = if self.short_epochs() { driver.with_short_epochs() } else { driver };
         let may_change = settings.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.may_change);
         Ok(match keeper {
@@ -422,7 +426,8 @@ impl Context {
     /// The streaming plan in words.
     pub(crate) async fn explain_stream(&self, plan: LogicalPlan, bounded: bool) -> Result<String> {
         let plan = self.analyse(plan)?;
-        let job = plan_stream(vec![("rows".to_owned(), plan)], &self.state(), bounded).await?;
+        let reloads = Reloads::new(self, !bounded);
+        let job = plan_stream(vec![("rows".to_owned(), plan)], &self.state(), bounded, &reloads).await?;
         let names: Vec<String> = job
             .sources
             .iter()

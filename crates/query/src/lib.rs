@@ -15,6 +15,7 @@ mod job;
 mod parameters;
 mod provider;
 mod reader;
+mod reloads;
 mod run_settings;
 mod script;
 mod state_table;

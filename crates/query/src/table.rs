@@ -7,8 +7,10 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use fyke_stream::{CustomerBy, TimeSettings};
 use fyke_types::{Connector, Error, Micros, Result, Settings, Source, TableSpec, window};
 
+use crate::reloads::reload_every;
+
 /// The settings of tables that belong to the engine, with what they mean; all others go to the connector.
-pub const TIME_SETTINGS: [(&str, &str); 8] = [
+pub const TIME_SETTINGS: [(&str, &str); 9] = [
     ("event_time", "column with the event time; without it the table serves only stateless queries"),
     ("lateness", "how far rows may come out of order before they count as late (default '0 seconds')"),
     ("customer", "column that says whose row it is (default: the input: topic, folder or file)"),
@@ -19,6 +21,10 @@ pub const TIME_SETTINGS: [(&str, &str); 8] = [
     (
         "dead_to",
         "table, or file such as dead.json, that dead letters are written to, an output's refused rows too (default: counted only)",
+    ),
+    (
+        "reload",
+        "how often a live run looks whether a static table has changed (default: it is read once, at the start)",
     ),
 ];
 
@@ -31,6 +37,8 @@ pub struct TableSettings {
     pub late_to: Option<String>,
     /// Table for dead letters.
     pub dead_to: Option<String>,
+    /// How often a static table is looked at again, µs.
+    pub reload: Option<Micros>,
 }
 
 impl TableSettings {
@@ -57,7 +65,8 @@ impl TableSettings {
             close_after: switch(&mut settings, "close_after", defaults.close_after)?,
             max_ahead: settings.duration("max_ahead")?.unwrap_or(defaults.max_ahead),
         };
-        let table = Self { time, late_to: settings.text("late_to"), dead_to: settings.text("dead_to") };
+        let reload = reload_every(settings.duration("reload")?, name)?;
+        let table = Self { time, late_to: settings.text("late_to"), dead_to: settings.text("dead_to"), reload };
         *options = settings.rest();
         Ok(table)
     }

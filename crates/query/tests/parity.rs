@@ -120,6 +120,10 @@ const PIPELINES: &[(&str, &str)] = &[
         "SELECT tumble(time, INTERVAL '{a} seconds') AS w, count(*) AS c FROM requests WHERE addr IN (SELECT a FROM (VALUES ('1'), ('3')) AS t(a)) GROUP BY w",
     ),
     (
+        "by the finer of two windows",
+        "SELECT w, count(*) AS k, sum(c) AS c FROM (SELECT tumble(w, INTERVAL '{b} seconds') AS v, w, host, sum(c) AS c FROM (SELECT tumble(time, INTERVAL '{a} seconds') AS w, host, addr, count(*) AS c FROM requests GROUP BY w, host, addr) GROUP BY v, w, host) GROUP BY w",
+    ),
+    (
         "interval join",
         "SELECT a.time AS at, b.time AS bt, a.host, a.addr, a.x AS ax, b.x AS bx FROM requests a JOIN requests b ON a.host = b.host AND a.addr = b.addr AND b.time BETWEEN a.time - INTERVAL '{a} seconds' AND a.time + INTERVAL '{b} seconds' WHERE a.n < 5 AND b.n >= 3",
     ),

@@ -24,8 +24,8 @@ use self::epoch::EpochLength;
 use crate::checkpoint::{Keeper, SinkState};
 use crate::state::{Spill, partition_rows};
 use crate::{
-    Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, SinkProgress, SourceProgress, Tagged,
-    TimeSettings, Tracker,
+    Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, ReloadedTable, SinkProgress, SourceProgress,
+    Tagged, TimeSettings, Tracker,
 };
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
@@ -124,6 +124,8 @@ pub struct Driver {
     weighed_at: Option<Instant>,
     /// Makes the driver that goes on from the last checkpoint, when a process was lost or has come.
     again: Option<Again>,
+    /// Static tables that are looked at again.
+    static_tables: Vec<Arc<ReloadedTable>>,
 }
 
 /// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
@@ -191,6 +193,7 @@ impl Driver {
             may_change: false,
             spill: None,
             weighed_at: None,
+            static_tables: Vec::new(),
             again: None,
         }
     }
@@ -212,6 +215,12 @@ impl Driver {
     #[must_use]
     pub fn with_others(self, again: Again) -> Self {
         Self { again: Some(again), ..self }
+    }
+
+    /// The same with the progress of static tables that are looked at again.
+    #[must_use]
+    pub fn with_static_tables(self, static_tables: Vec<Arc<ReloadedTable>>) -> Self {
+        Self { static_tables, ..self }
     }
 
     /// The same with epochs as short as can be, one for each block of rows, whatever they cost: for tests.
@@ -569,6 +578,7 @@ impl Driver {
             source.progress.watermark = (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark);
             progress.clone_from(&source.progress);
         }
+        self.progress.static_tables = self.static_tables.iter().map(|table| table.progress()).collect();
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
         Ok(())
     }

@@ -13,6 +13,7 @@ mod marks;
 mod operator;
 pub mod operators;
 mod progress;
+mod reloaded;
 mod snapshot;
 pub mod state;
 mod tracker;
@@ -24,6 +25,7 @@ pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;
 pub use operator::{Give, Operator, Output, Route, StateSize, Tagged};
 pub use progress::{OperatorProgress, Progress, SinkProgress, SourceProgress};
+pub use reloaded::{LoadTable, ReloadedTable, StaticTableProgress, Version};
 pub use snapshot::{Memo, Piece, Place, Snapshot};
 pub use tracker::{CustomerBy, SavedTracker, TimeSettings, Tracker};
 

@@ -32,6 +32,8 @@ pub struct Progress {
     pub last_loss: Option<String>,
     /// Rows that an operator in the middle found late: zero unless rows came later than the lateness.
     pub late_inside: u64,
+    /// Static tables that are looked at again: which version is in force.
+    pub static_tables: Vec<crate::StaticTableProgress>,
 }
 
 /// Counters of a source: `read = used + late + dead`, always; with checkpoints over all processes of the run.

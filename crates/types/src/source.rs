@@ -98,6 +98,14 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// When nothing matches the location, or it can't be read.
     fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>>;
 
+    /// A text that differs when the content does, found out without reading it; none where that can't be known.
+    ///
+    /// # Errors
+    /// When nothing matches the location, or it can't be looked at.
+    fn fingerprint(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Bytes to read if it is known before (compressed size counts): for progress bars.
     fn bytes_total(&self) -> Option<u64> {
         None

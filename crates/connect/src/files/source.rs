@@ -170,6 +170,25 @@ impl Source for FileSource {
         Arc::clone(&self.schema)
     }
 
+    fn fingerprint(&self) -> Result<Option<String>> {
+        use std::fmt::Write;
+        if !matches!(self.location, Location::File(_) | Location::Folder(_) | Location::Glob(_)) {
+            return Ok(None);
+        }
+        let paths = self.location.paths()?;
+        if paths.is_empty() {
+            return Err(self.location.nothing());
+        }
+        let mut text = String::new();
+        for path in paths {
+            let about = std::fs::metadata(&path).and_then(|about| Ok((about.len(), about.modified()?)));
+            let (bytes, modified) = about.map_err(|error| super::unreadable(&path, &error))?;
+            // writing to a text does not fail
+            let _ = write!(text, "{} {bytes} {modified:?};", path.display());
+        }
+        Ok(Some(text))
+    }
+
     fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>> {
         let columns = Columns::new(&self.schema, options)?;
         let (built, layout) = match &self.partitioning {

@@ -24,6 +24,7 @@ use crate::batch::rewrite_select_lists;
 use crate::check::check_deterministic;
 use crate::errors::running_error;
 use crate::provider::Provider;
+use crate::reloads::Reloads;
 use crate::table::FykeTable;
 
 /// A source that a job reads.
@@ -56,7 +57,12 @@ pub struct StreamJob {
 ///
 /// # Errors
 /// `Unsupported` with reason and remedy for what cannot run as a stream.
-pub async fn plan_stream(plans: Vec<(String, LogicalPlan)>, state: &SessionState, bounded: bool) -> Result<StreamJob> {
+pub(crate) async fn plan_stream(
+    plans: Vec<(String, LogicalPlan)>,
+    state: &SessionState,
+    bounded: bool,
+    reloads: &Reloads,
+) -> Result<StreamJob> {
     let (names, plans): (Vec<String>, Vec<LogicalPlan>) = plans.into_iter().unzip();
     let plans = plans
         .into_iter()
@@ -67,7 +73,7 @@ pub async fn plan_stream(plans: Vec<(String, LogicalPlan)>, state: &SessionState
         })
         .collect::<Result<Vec<_>>>()?;
     let shared = share(plans, state).map_err(running_error)?;
-    let mut planner = Planner::new(state, shared, bounded);
+    let mut planner = Planner::new(state, shared, bounded, reloads);
     planner.add_sources()?;
     let mut outputs = Vec::new();
     for (at, name) in names.iter().enumerate() {
@@ -96,10 +102,14 @@ struct TableNode {
 pub(super) struct Planner<'a> {
     pub(super) state: &'a SessionState,
     /// Plans steps: one partition, so that nothing is spawned.
-    step_state: SessionState,
+    pub(super) step_state: SessionState,
     pub(super) graph: Graph,
     pub(super) bounded: bool,
     pub(super) per_customer: bool,
+    /// Static tables that are looked at again.
+    pub(super) reloads: &'a Reloads,
+    /// How many sides of joins have such a table.
+    pub(super) static_sides: usize,
     shared: Shared,
     sources: Vec<StreamSource>,
     tables: BTreeMap<String, TableNode>,
@@ -107,7 +117,7 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(state: &'a SessionState, shared: Shared, bounded: bool) -> Self {
+    fn new(state: &'a SessionState, shared: Shared, bounded: bool, reloads: &'a Reloads) -> Self {
         let mut config = state.config().clone().with_target_partitions(1);
         // a step's plan is executed again and again: nothing may be decided by its first rows
         config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
@@ -120,6 +130,8 @@ impl<'a> Planner<'a> {
             graph: Graph::default(),
             bounded,
             per_customer: false,
+            reloads,
+            static_sides: 0,
             shared,
             sources: Vec::new(),
             tables: BTreeMap::new(),
@@ -283,6 +295,7 @@ impl<'a> Planner<'a> {
 
     /// Rows that no stream has part in are computed before the job starts.
     async fn static_rows(&mut self, plan: &LogicalPlan) -> Result<Built> {
+        self.reloads.refuse(plan)?;
         let rows = self.collect_static(plan).await?;
         let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
         let source = self.graph.add_source();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_expr::PhysicalExpr;
+use fyke_stream::ReloadedTable;
 use fyke_stream::operators::{Slot, StaticJoin};
 use fyke_types::{Error, Result, Span, WindowSpec};
 
@@ -86,8 +87,7 @@ impl Planner<'_> {
     async fn static_join(&mut self, join: &Join, stream_is_left: bool, join_type: JoinType) -> Result<Built> {
         let (stream, fixed) = if stream_is_left { (&join.left, &join.right) } else { (&join.right, &join.left) };
         let input = self.build(stream).await?;
-        let rows = self.collect_static(fixed).await?;
-        let rows = leaf::rows(rows, fixed.schema()).map_err(running_error)?;
+        let (rows, reloading) = self.fixed_side(fixed).await?;
         let slot = Slot::new(Arc::new(stream.schema().as_arrow().clone()));
         let port = leaf::slot(0, &slot, stream.schema()).map_err(running_error)?;
         let on =
@@ -123,8 +123,25 @@ impl Planner<'_> {
             }
         };
         let name = format!("{} join with static rows", join.join_type);
-        let operator = StaticJoin::new(name, slot, physical, self.context());
+        let mut operator = StaticJoin::new(name, slot, physical, self.context());
+        if let Some((table, kept)) = reloading {
+            operator = operator.reloading(table, kept, Arc::new(fixed.schema().as_arrow().clone()));
+        }
         Ok(Built { node: self.graph.add(Box::new(operator), &[input.node]), facts })
+    }
+}
+
+impl Planner<'_> {
+    /// The rows of a static side as a leaf; where they may change, the table that says so and the slot that keeps them.
+    async fn fixed_side(&mut self, fixed: &LogicalPlan) -> Result<(LogicalPlan, Option<(Arc<ReloadedTable>, Slot)>)> {
+        if let Some(table) = self.reloads.table(self.static_sides, fixed, &self.step_state)? {
+            self.static_sides += 1;
+            let kept = Slot::keeping(Arc::new(fixed.schema().as_arrow().clone()));
+            let leaf = leaf::slot(1, &kept, fixed.schema()).map_err(running_error)?;
+            return Ok((leaf, Some((table, kept))));
+        }
+        let rows = self.collect_static(fixed).await?;
+        Ok((leaf::rows(rows, fixed.schema()).map_err(running_error)?, None))
     }
 }
 

@@ -14,7 +14,8 @@ mod rules;
 mod share;
 
 pub use build::SourceFrom;
-pub use build::{StreamJob, StreamSource, plan_stream};
+pub(crate) use build::plan_stream;
+pub use build::{StreamJob, StreamSource};
 
 use datafusion::logical_expr::LogicalPlan;
 

@@ -149,7 +149,7 @@ pub fn context_with(source: Rehearsed, lateness: i64, customer: Option<&str>, wo
         customer: customer.map_or(CustomerBy::Input, |name| CustomerBy::Column(name.to_owned())),
         ..TimeSettings::default()
     };
-    let settings = TableSettings { time, late_to: None, dead_to: None };
+    let settings = TableSettings { time, ..TableSettings::default() };
     context.register_source("requests", Arc::new(source), settings, true).expect("registers");
     context
 }
