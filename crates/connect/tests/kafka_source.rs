@@ -289,6 +289,27 @@ fn a_backlog_is_read_in_event_time_order() {
 }
 
 #[test]
+fn a_flooding_customer_takes_no_other_customers_turn() {
+    topic("share.flood", 2);
+    topic("share.calm", 1);
+    let writer = Writer::new();
+    for n in 0..20_000 {
+        writer.send("share.flood", (n % 2) as i32, 0, &line(n / 10, n));
+    }
+    writer.send("share.calm", 0, 0, &line(80_000, -1));
+    writer.flush();
+    let source = table(Some(numbers()), &[("topic_pattern", r"share\.(.+)")]);
+    let mut reader = source.open(&ReadOptions { block_bytes: 10_000, ..following(1) }).expect("a reading");
+    let mut given = Given::default();
+    until(reader.as_mut(), &mut given, |given| given.rows() == 20_001);
+    let calm = given.inputs.iter().find(|input| &*input.customer == "calm").expect("an input").id.0;
+    let before: usize = given.blocks.iter().take_while(|(input, _, _)| *input != calm).map(|(_, _, rows)| rows).sum();
+    // its partition may answer later than the others, by some blocks
+    assert!(before < 10_000, "{before} rows of the flood came before the one that is far ahead in event time");
+    assert!(given.numbers("n").iter().take_while(|n| **n != -1).count() == before);
+}
+
+#[test]
 fn a_deleted_topic_is_told_and_the_others_go_on() {
     topic("stays", 1);
     topic("goes", 1);

@@ -1,5 +1,6 @@
 //! Gathered records become rows and dead letters: one of either for each record. Runs in any thread.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{
@@ -27,6 +28,8 @@ pub(super) struct Build {
     pub(super) from: Vec<From>,
     pub(super) wanted: Wanted,
     pub(super) block_bytes: usize,
+    /// Counts the bytes of values.
+    pub(super) bytes: Arc<AtomicU64>,
 }
 
 /// Gathers and decodes blocks of any partition of one source.
@@ -60,6 +63,7 @@ impl Work for Worker {
                 .piece(&records, &topic, partition, customer)
                 .map_or_else(Item::Failed, |piece| Item::Piece(Box::new(piece))),
         };
+        self.build.bytes.fetch_add(records.bytes as u64, Ordering::Relaxed);
         if records.bytes < KEPT_BYTES {
             self.records = records;
         }
@@ -273,7 +277,7 @@ mod tests {
             let format = fyke_formats::format("JSON", Some(value), None, &mut settings).expect("a format");
             (format.decoder(None).expect("a decoder"), format.decoder(Some(&[])).expect("a decoder"))
         });
-        let build = Build { schema, from, wanted, block_bytes: 1 << 20 };
+        let build = Build { schema, from, wanted, block_bytes: 1 << 20, bytes: Arc::default() };
         Worker::new(Arc::new(build), decoders, event_time)
     }
 

@@ -19,6 +19,7 @@ mod partition;
 mod position;
 mod reader;
 mod records;
+mod shares;
 mod sink;
 mod source;
 mod trouble;

@@ -12,6 +12,7 @@ use super::decode::Worker;
 use super::lane::Lane;
 use super::native::{Queue, Wake};
 use super::position::SavedPartition;
+use super::shares::Whose;
 use crate::files::decode::Item;
 use crate::files::pool::Task;
 use crate::order::Progress;
@@ -20,6 +21,7 @@ use crate::order::Progress;
 pub(super) struct Begin {
     pub(super) input: Input,
     pub(super) given: SavedPartition,
+    pub(super) whose: Whose,
     pub(super) lane: Lane,
     pub(super) wake: Arc<Wake>,
     pub(super) caught_up: Arc<AtomicBool>,
@@ -31,6 +33,8 @@ pub(super) struct Partition {
     /// How far it was given.
     pub(super) given: SavedPartition,
     pub(super) progress: Progress,
+    /// Whose share its blocks are.
+    pub(super) whose: Whose,
     /// It gives nothing any more, for a reason that was told.
     pub(super) failed: bool,
     lane: Arc<Mutex<Lane>>,
@@ -52,12 +56,13 @@ pub(super) struct Partition {
 impl Partition {
     /// A partition of which `given` was given before.
     pub(super) fn new(begin: Begin) -> Self {
-        let Begin { input, given, lane, wake, caught_up } = begin;
+        let Begin { input, given, whose, lane, wake, caught_up } = begin;
         let mut progress = Progress::none();
         progress.gave(Some(given.latest));
         Self {
             input,
             progress,
+            whose,
             failed: false,
             lane: Arc::new(Mutex::new(lane)),
             wake,

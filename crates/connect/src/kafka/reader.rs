@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fyke_types::{Error, Event, Input, InputId, Micros, Reader, Result, Rows};
@@ -20,6 +20,7 @@ use super::native::{Queue, Signal, Wake};
 use super::options::{At, Options};
 use super::partition::{Begin, Partition};
 use super::position::{Saved, SavedPartition};
+use super::shares::{Shares, Whose};
 use super::trouble;
 use crate::files::decode::{Item, Piece};
 use crate::files::pool::{Done, Pool};
@@ -45,6 +46,8 @@ pub(super) struct Start {
     /// The run ends where the partitions do.
     pub(super) bounded: bool,
     pub(super) commits: bool,
+    /// Counts what is read.
+    pub(super) bytes: Arc<AtomicU64>,
 }
 
 /// One reading of topics.
@@ -66,7 +69,11 @@ pub(super) struct KafkaReader {
     /// When something came last.
     came: Instant,
     told: BTreeMap<String, Instant>,
-    bytes: u64,
+    /// Customers in the order of their discovery.
+    customers: BTreeMap<String, Whose>,
+    shares: Shares,
+    /// Of values, read ahead too.
+    bytes: Arc<AtomicU64>,
 }
 
 /// Whose turn it is.
@@ -79,7 +86,7 @@ enum Turn {
 impl KafkaReader {
     /// A reader of no partitions yet.
     pub(super) fn new(start: Start) -> Self {
-        let Start { consumer, options, pool, threads, bounded, commits } = start;
+        let Start { consumer, options, pool, threads, bounded, commits, bytes } = start;
         Self {
             partitions: Vec::new(),
             events: VecDeque::new(),
@@ -96,7 +103,9 @@ impl KafkaReader {
             committed: Instant::now(),
             came: Instant::now(),
             told: BTreeMap::new(),
-            bytes: 0,
+            customers: BTreeMap::new(),
+            shares: Shares::default(),
+            bytes,
         }
     }
 
@@ -125,7 +134,9 @@ impl KafkaReader {
                     .add_partition_offset(&given.topic, given.partition, Offset::Offset(given.next))
                     .map_err(|error| Error::internal("an offset can't be assigned").detail(error))?;
             }
-            let begin = self.begin(input, given)?;
+            let count = self.customers.len();
+            let whose = *self.customers.entry(given.customer.clone()).or_insert(count);
+            let begin = self.begin(input, given, whose)?;
             self.partitions.push(Partition::new(begin));
         }
         // what is opened must all be said before what has ended, and before any rows
@@ -136,7 +147,7 @@ impl KafkaReader {
         self.assign(&assigned)
     }
 
-    fn begin(&self, input: Input, given: SavedPartition) -> Result<Begin> {
+    fn begin(&self, input: Input, given: SavedPartition, whose: Whose) -> Result<Begin> {
         let (wake, caught_up) = (Arc::new(Wake::new(Arc::clone(&self.signal))), Arc::new(AtomicBool::new(false)));
         let queue = match given.ended {
             true => None,
@@ -144,7 +155,7 @@ impl KafkaReader {
         };
         let topic = given.topic.as_str().into();
         let lane = Lane::new(topic, given.partition, queue, given.next, given.end, Arc::clone(&caught_up));
-        Ok(Begin { input, given, lane, wake, caught_up })
+        Ok(Begin { input, given, whose, lane, wake, caught_up })
     }
 
     fn assign(&self, list: &TopicPartitionList) -> Result<()> {
@@ -355,20 +366,41 @@ impl KafkaReader {
         Ok(())
     }
 
+    /// Of each customer the partition furthest behind; of the customers the one that had the least. A bounded reading
+    /// knows one customer: its order follows the data alone, and it has nobody to delay.
     fn turn(&self) -> Turn {
-        let mut best: Option<(Micros, Turn)> = None;
+        let mut of_customer: BTreeMap<Whose, (Micros, Turn)> = BTreeMap::new();
         for (index, partition) in self.partitions.iter().enumerate() {
             let turn = match (partition.is_able(), partition.expected_until(PATIENCE)) {
                 (true, _) => Turn::Give(index),
                 (false, Some(until)) => Turn::Wait(until),
                 (false, None) => continue,
             };
-            let at = partition.progress.at();
-            if best.as_ref().is_none_or(|(best, _)| at < *best) {
-                best = Some((at, turn));
+            let (at, whose) = (partition.progress.at(), self.whose(partition));
+            if of_customer.get(&whose).is_none_or(|(best, _)| at < *best) {
+                of_customer.insert(whose, (at, turn));
             }
         }
-        best.map_or(Turn::Nothing, |(_, turn)| turn)
+        let (mut next, mut wait): (Option<(u64, Micros, usize)>, Option<Instant>) = (None, None);
+        for (whose, (at, turn)) in of_customer {
+            match turn {
+                Turn::Give(index) => {
+                    let candidate = (self.shares.start(whose), at, index);
+                    next = Some(next.map_or(candidate, |next| next.min(candidate)));
+                }
+                Turn::Wait(until) => wait = Some(wait.map_or(until, |wait| wait.min(until))),
+                Turn::Nothing => {}
+            }
+        }
+        match (next, wait) {
+            (Some((_, _, index)), _) => Turn::Give(index),
+            (None, Some(until)) => Turn::Wait(until),
+            (None, None) => Turn::Nothing,
+        }
+    }
+
+    fn whose(&self, partition: &Partition) -> Whose {
+        if self.bounded { 0 } else { partition.whose }
     }
 
     /// The next item of a partition, decoded now if it was not before.
@@ -415,9 +447,10 @@ impl KafkaReader {
         partition.progress.gave(piece.latest);
         partition.given.next = i64::try_from(piece.end).unwrap_or(i64::MAX);
         self.came = Instant::now();
-        self.bytes += piece.batch.num_rows() as u64;
-        let Piece { batch, dead, read, end, .. } = piece;
-        (read > 0).then(|| Event::Rows(Rows { input: partition.input.id, batch, dead, read, position: end }))
+        let (whose, id) = (if self.bounded { 0 } else { partition.whose }, partition.input.id);
+        let Piece { batch, dead, read, end, lines, .. } = piece;
+        self.shares.gave(whose, lines);
+        (read > 0).then(|| Event::Rows(Rows { input: id, batch, dead, read, position: end }))
     }
 
     /// A bounded run must not wait for ever.
@@ -430,7 +463,8 @@ impl KafkaReader {
         let (code, reason) =
             self.consumer.client().context().last().unwrap_or((Code::OperationTimedOut, String::new()));
         let error = self.options.connection.failure(code, &reason);
-        Err(error.detail(format!("nothing came for {:?} of {}", self.options.give_up_after, waiting.join(", "))))
+        let (after, waiting) = (self.options.give_up_after, waiting.join(", "));
+        Err(error.detail(format!("nothing came for {after:?} of {waiting}; {reason}")))
     }
 }
 
@@ -477,7 +511,7 @@ impl Reader for KafkaReader {
     }
 
     fn bytes_read(&self) -> u64 {
-        self.bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

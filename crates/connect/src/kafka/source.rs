@@ -1,6 +1,7 @@
 //! A table in Kafka: its columns, and what a reading of it starts from.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -24,6 +25,8 @@ const SAMPLE_BYTES: usize = 256 * 1024;
 const SAMPLE_WAIT: Duration = Duration::from_secs(5);
 /// What is fetched ahead of a partition is no less.
 const QUEUE_KB_MIN: u64 = 1_000;
+/// Records fetched ahead, over all partitions.
+const QUEUE_RECORDS: usize = 200_000;
 
 /// A table over topics. Its settings are those of [`super::KAFKA_SETTINGS`], and the format's own.
 #[derive(Debug)]
@@ -59,7 +62,7 @@ impl KafkaSource {
         Ok(Self { options, layout, format })
     }
 
-    fn workers(&self, columns: &Columns, options: &ReadOptions) -> Result<Vec<Worker>> {
+    fn workers(&self, columns: &Columns, options: &ReadOptions, bytes: &Arc<AtomicU64>) -> Result<Vec<Worker>> {
         let built: Vec<usize> = match &columns.built {
             Some(built) => built.clone(),
             None => (0..self.layout.from.len()).collect(),
@@ -80,7 +83,8 @@ impl KafkaSource {
             headers: has(Own::Headers),
         };
         let schema = Arc::new(self.layout.schema.project(&built)?);
-        let build = Arc::new(Build { schema, from, wanted, block_bytes: options.block_bytes });
+        let build =
+            Arc::new(Build { schema, from, wanted, block_bytes: options.block_bytes, bytes: Arc::clone(bytes) });
         let one = || {
             let decoders = match &self.format {
                 Some(format) => Some((format.decoder(Some(&projection))?, format.decoder(Some(&[]))?)),
@@ -120,10 +124,11 @@ impl Source for KafkaSource {
         }
         let all = begin(options, &cluster, &found, saved, bounded)?;
         drop(asking);
-        let pool = Pool::new(read.threads == 0, self.workers(&columns, read)?)?;
+        let bytes = Arc::default();
+        let pool = Pool::new(read.threads == 0, self.workers(&columns, read, &bytes)?)?;
         let (threads, commits) = (read.threads, options.commits && read.follow);
         let mut reader =
-            KafkaReader::new(Start { consumer, options: options.clone(), pool, threads, bounded, commits });
+            KafkaReader::new(Start { consumer, options: options.clone(), pool, threads, bounded, commits, bytes });
         reader.add(all)?;
         for topic in &found.missing {
             let error = missing(&options.name, &options.connection.brokers, std::slice::from_ref(topic), &[]);
@@ -176,13 +181,15 @@ fn find(options: &Options) -> Result<(BaseConsumer<Watch>, Found)> {
 fn consumer(options: &Options, partitions: usize) -> Result<BaseConsumer<Watch>> {
     let group = format!("fyke-{}", options.name.trim_start_matches("table "));
     let queue_kb = (options.queue_bytes / 1_000 / partitions as u64).max(QUEUE_KB_MIN).to_string();
+    // a queued record costs some 250 bytes beside its own
+    let queue_records = (QUEUE_RECORDS / partitions).max(1_000).to_string();
     let mut config = options.connection.config(&[
         ("group.id", &group),
         ("isolation.level", "read_committed"),
         // a full queue is looked at again soon, and an empty partition says so soon
         ("fetch.queue.backoff.ms", "5"),
         ("fetch.wait.max.ms", "100"),
-        ("queued.min.messages", "1000000"),
+        ("queued.min.messages", &queue_records),
         ("queued.max.messages.kbytes", &queue_kb),
     ]);
     config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
