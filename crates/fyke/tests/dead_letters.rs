@@ -110,11 +110,13 @@ async fn dead_letters_of_any_file_output_are_replayed_after_a_fix() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_without_columns_is_a_way_out_and_says_why_it_is_no_way_in() {
     let folder = tempfile::tempdir().expect("a folder");
-    let define = format!("CREATE EXTERNAL TABLE later STORED AS PARQUET LOCATION '{}/no.parquet';", folder.path().display());
+    let define =
+        format!("CREATE EXTERNAL TABLE later STORED AS PARQUET LOCATION '{}/no.parquet';", folder.path().display());
     let error = stream(&format!("{define} SELECT * FROM later")).await.expect_err("nothing is there").to_string();
     assert!(error.contains("no.parquet") && error.contains("test.sql"), "{error}");
     // written to, it is a table like any other
-    let (rows, _) = stream(&format!("{define} INSERT INTO later SELECT 1 AS one; SELECT 2 AS two")).await.expect("runs");
+    let (rows, _) =
+        stream(&format!("{define} INSERT INTO later SELECT 1 AS one; SELECT 2 AS two")).await.expect("runs");
     assert_eq!(rows, [r#"{"two":2}"#]);
     assert_eq!(batch(&format!("{define} SELECT * FROM later")).await.expect("runs"), [r#"{"one":1}"#]);
 }

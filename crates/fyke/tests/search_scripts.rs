@@ -91,8 +91,7 @@ async fn with_crashes(text: &str, folder: &Path) -> (Progress, u64) {
     let checkpoint =
         CheckpointSettings { every: Every::Epochs(3), ..CheckpointSettings::new(folder.join("checkpoint")) };
     let settings = RunSettings { checkpoint: Some(checkpoint), ..RunSettings::default() };
-    let no_select =
-        |_: &_| -> fyke::Result<Box<dyn Sink>> { Err(fyke::Error::internal("there is no SELECT")) };
+    let no_select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Err(fyke::Error::internal("there is no SELECT")) };
     for crashes in 0..500 {
         let context = fyke::context_with(|builder| builder.block_bytes(1500).short_epochs(true));
         let driver = context.stream_script(&parse(text), &settings, &no_select, &mut |_| {}).await.expect("plans");
