@@ -48,10 +48,9 @@ fn broken_lines_are_dead_letters_and_counted() {
     fyke.write(
         "job.sql",
         &format!(
-        "CREATE EXTERNAL TABLE dead (input VARCHAR, customer VARCHAR, line BIGINT UNSIGNED, \"offset\" BIGINT UNSIGNED,
-  reason VARCHAR, raw BYTEA) STORED AS JSON LOCATION 'dead.json';\n{}",
-        job().replace("'lateness'", "'dead_to' 'dead', 'lateness'")
-    ),
+            "CREATE EXTERNAL TABLE dead STORED AS JSON LOCATION 'dead.json';\n{}",
+            job().replace("'lateness'", "'dead_to' 'dead', 'lateness'")
+        ),
     );
     for command in [&["run", "job.sql", "--once"][..], &["batch", "job.sql"]] {
         let run = fyke.run(&[command, &["--set", "OUT=out.json", "--overwrite"]].concat());
