@@ -25,6 +25,10 @@ impl Context {
         cluster: &ClusterSettings,
         select: SelectSink<'_>,
     ) -> Result<Driver> {
+        if let Some(early) = targets.iter().find(|target| target.emit.is_some()) {
+            return Err(Error::unsupported(format!("early results for {} in a run of several processes", early.name))
+                .hint("leave out --hosts, or 'emit'"));
+        }
         if settings.checkpoint.is_none() {
             return Err(Error::usage("a run of several processes needs checkpoints")
                 .detail("when a process is lost, the others go on from the last one")
@@ -53,9 +57,9 @@ impl Context {
         room: &Arc<Room>,
         printed: Vec<Option<Box<dyn Sink>>>,
     ) -> Result<Driver> {
-        let plans: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let bounded = !settings.follow;
-        let StreamJob { graph, sources, per_customer, .. } = plan_stream(plans.clone(), &self.state(), bounded).await?;
+        let StreamJob { graph, sources, upserts, per_customer, .. } = plan_stream(plans.clone(), &self.state(), bounded).await?;
         let graphs = self.plan_workers(&plans, bounded).await?;
         let Some(keeper) = self.keeper(settings)? else { return Err(Error::internal("a cluster without checkpoints")) };
         let generation = keeper.manifest().generation;
@@ -66,18 +70,18 @@ impl Context {
         for target in targets {
             let sink = match printed.pop_front().flatten() {
                 Some(sink) => sink,
-                None => self.target_sink(target, &how, &|_| Err(Error::internal("a printer was lost")))?,
+                None => self.target_sink(target, None, &how, &|_| Err(Error::internal("a printer was lost")))?,
             };
             sinks.push((target.name.clone(), sink));
         }
-        let job = Planned { execution: Box::new(team), sources, per_customer };
+        let job = Planned { execution: Box::new(team), sources, upserts, per_customer };
         self.driver(job, sinks, settings, Some(keeper), true)
     }
 
     /// A graph for each worker of this process.
     async fn plan_workers(
         &self,
-        plans: &[(String, LogicalPlan)],
+        plans: &[PlanTo],
         bounded: bool,
     ) -> Result<Vec<(Graph, Vec<Collected>)>> {
         let mut graphs = Vec::with_capacity(self.workers());
@@ -105,7 +109,7 @@ impl Context {
         };
         let bounded = !settings.follow;
         let targets = self.prepare(script, true, bounded, &mut |_| {}).await?;
-        let plans: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let context = self.clone();
         let served = tokio::task::spawn_blocking(move || {
             let mut replan = || wait_for(context.plan_workers(&plans, bounded));

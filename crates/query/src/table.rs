@@ -7,6 +7,8 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use fyke_stream::{CustomerBy, TimeSettings};
 use fyke_types::{Connector, Error, Micros, Result, Settings, Source, TableSpec, window};
 
+use crate::emit::Emit;
+
 /// The settings of tables that belong to the engine, with what they mean; all others go to the connector.
 pub const TIME_SETTINGS: [(&str, &str); 8] = [
     ("event_time", "column with the event time; without it the table serves only stateless queries"),
@@ -31,6 +33,8 @@ pub struct TableSettings {
     pub late_to: Option<String>,
     /// Table for dead letters.
     pub dead_to: Option<String>,
+    /// Early results of what is written to it.
+    pub emit: Option<Emit>,
 }
 
 impl TableSettings {
@@ -57,9 +61,10 @@ impl TableSettings {
             close_after: switch(&mut settings, "close_after", defaults.close_after)?,
             max_ahead: settings.duration("max_ahead")?.unwrap_or(defaults.max_ahead),
         };
-        let table = Self { time, late_to: settings.text("late_to"), dead_to: settings.text("dead_to") };
+        let (late_to, dead_to) = (settings.text("late_to"), settings.text("dead_to"));
         *options = settings.rest();
-        Ok(table)
+        let emit = Emit::take(&format!("table {name}"), options)?;
+        Ok(Self { time, late_to, dead_to, emit })
     }
 }
 

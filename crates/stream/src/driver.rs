@@ -2,6 +2,7 @@
 //! graph out, one thread or many workers, is an [`Execution`]'s matter. Decoding may use a pool of threads behind the
 //! reader.
 
+mod early;
 mod epoch;
 mod resume;
 mod steps;
@@ -117,6 +118,10 @@ pub struct Driver {
     may_change: bool,
     /// Makes the driver that goes on from the last checkpoint, when a process was lost or has come.
     again: Option<Again>,
+    /// Update mode: when early rows are due.
+    early_due: Micros,
+    /// Notes that the checkpoint on its way makes needless.
+    noted: Vec<String>,
 }
 
 /// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
@@ -183,6 +188,8 @@ impl Driver {
             prepared: Vec::new(),
             may_change: false,
             again: None,
+            early_due: Micros::MIN,
+            noted: Vec::new(),
         }
     }
 
@@ -514,6 +521,7 @@ impl Driver {
             }
             progress.health = outlet.sink.health();
         }
+        self.early_if_due(&marks)?;
         if let Some(length) = self.epoch.end(started.elapsed()) {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         }

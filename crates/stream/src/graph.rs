@@ -1,5 +1,7 @@
 //! Operators and the arrows between them. The order of nodes is topological, so a chain of any depth closes in one pass.
 
+mod early;
+
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::time::{Duration, Instant};
@@ -70,6 +72,8 @@ pub struct Graph {
     readers: Vec<Vec<(usize, usize)>>,
     /// Where there are many workers: which of them rows go to.
     router: Option<Router>,
+    /// Update mode, where an output has it.
+    early: Option<early::EarlyPlan>,
 }
 
 impl Graph {
@@ -274,6 +278,11 @@ impl Graph {
     /// The number of the operator that [`Graph::snapshot`] calls `key`.
     pub fn find(&self, key: &str) -> Option<NodeId> {
         self.keys().iter().position(|own| own == key).map(NodeId)
+    }
+
+    /// What [`Graph::snapshot`] calls an operator.
+    pub fn key(&self, node: NodeId) -> String {
+        self.keys().get(node.0).cloned().unwrap_or_default()
     }
 
     /// Gives an operator its state back, before the first rows.

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result};
 
-use crate::{Customer, Marks, Memo, Piece, Snapshot};
+use crate::{Customer, EarlyOperator, Marks, Memo, Piece, Snapshot};
 
 /// Rows of one customer, or of all.
 #[derive(Debug, Clone)]
@@ -130,6 +130,11 @@ pub trait Operator: Send {
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
         let _ = snapshot;
         Err(Error::internal(format!("{} has no state to restore", self.describe())))
+    }
+
+    /// Its other face in update mode, if it remembers rows and can say what they would give now.
+    fn as_early(&mut self) -> Option<&mut dyn EarlyOperator> {
+        None
     }
 
     /// What it remembers now.

@@ -9,12 +9,13 @@ mod build;
 mod facts;
 mod interval;
 mod join;
+mod key;
 mod leaf;
 mod rules;
 mod share;
 
 pub use build::SourceFrom;
-pub use build::{StreamJob, StreamSource, plan_stream};
+pub use build::{PlanTo, StreamJob, StreamSource, plan_stream};
 
 use datafusion::logical_expr::LogicalPlan;
 
