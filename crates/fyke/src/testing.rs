@@ -171,6 +171,16 @@ impl StreamTest {
             .detail(format!("expected (<) and found (>):\n{}", compared.examples.join("\n"))))
     }
 
+    /// The rows of an output since the last call, or, in update mode, the last rows by key as they stand now. Writes a
+    /// checkpoint, since rows leave with one.
+    ///
+    /// # Errors
+    /// `Usage` for an output that there is not; the run's own errors.
+    pub fn rows(&mut self, output: &str) -> Result<Vec<RecordBatch>> {
+        self.driver()?.write_checkpoint()?;
+        Ok(self.taken(output)?.1)
+    }
+
     fn taken(&self, output: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let mut ends = locked(&self.ends);
         let known: Vec<String> = ends.sinks.keys().cloned().collect();

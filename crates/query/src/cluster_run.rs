@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::cluster::{ClusterSettings, Room, Team, serve};
 use fyke_stream::operators::Collected;
 use fyke_stream::{Driver, Graph, Outlet, StopSignal};
@@ -13,7 +12,7 @@ use crate::context::Context;
 use crate::job::{Planned, SelectSink, Target};
 use crate::run_settings::{RunSettings, sink_how};
 use crate::script::Script;
-use crate::stream_plan::{StreamJob, plan_stream};
+use crate::stream_plan::{PlanTo, StreamJob, plan_stream};
 
 impl Context {
     /// A driver that coordinates the processes of a cluster; it begins anew from the last checkpoint, in the same

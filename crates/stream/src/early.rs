@@ -84,11 +84,6 @@ pub trait EarlyOperator {
     /// those of changed groups.
     fn begin_early(&mut self, whole: bool);
 
-    /// Whether it can take early rows on top of what it remembers.
-    fn takes_early(&self) -> bool {
-        true
-    }
-
     /// Customers of whom something changed since the last call.
     fn take_changed(&mut self) -> BTreeSet<Customer>;
 

@@ -352,7 +352,8 @@ impl Graph {
                 })
                 .collect();
             let state = node.operator.remembers().map_or(String::new(), |what| format!("; state: {what}"));
-            lines.push(format!("#{number} {}{state} <- {}", node.operator.describe(), from.join(", ")));
+            let early = self.early_words(number);
+            lines.push(format!("#{number} {}{state}{early} <- {}", node.operator.describe(), from.join(", ")));
         }
         lines.join("\n")
     }

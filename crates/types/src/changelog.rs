@@ -8,7 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
 
-use crate::{Error, Result, Sink, key_columns, key_schema};
+use crate::{Error, Result, Sink, SinkHealth, key_columns, key_schema};
 
 /// The first column of a changelog: `upsert` or `delete`.
 pub const OP: &str = "op";
@@ -67,6 +67,18 @@ impl Sink for Changelog {
 
     fn prepare(&mut self, part: u64, last: bool) -> Result<Option<String>> {
         self.inner.prepare(part, last)
+    }
+
+    fn waits_for_commit(&self) -> bool {
+        self.inner.waits_for_commit()
+    }
+
+    fn dead_letters_to(&mut self, sink: Box<dyn Sink>) -> Result<()> {
+        self.inner.dead_letters_to(sink)
+    }
+
+    fn health(&self) -> Option<SinkHealth> {
+        self.inner.health()
     }
 
     fn commit(&mut self, prepared: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result};
 
 use super::{From, Graph, NodeId};
-use crate::{Ask, Customer, Early, EarlyOperator, Output, Tagged};
+use crate::{Ask, Customer, Early, Output, Tagged};
 
 /// Which operators take part in update mode.
 pub(super) struct EarlyPlan {
@@ -51,9 +51,7 @@ impl Graph {
             let from_before =
                 self.nodes[node].inputs.iter().any(|from| matches!(from, From::Node(before) if gives[*before]));
             let operator = &mut self.nodes[node].operator;
-            let takes = |early: &mut dyn EarlyOperator| !from_before || early.takes_early();
-            let has_memory = operator.remembers().is_some();
-            if !operator.as_early().map_or(!has_memory, takes) {
+            if from_before && operator.remembers().is_some() && operator.as_early().is_none() {
                 return Err(Error::unsupported(format!("early results through {}", operator.describe()))
                     .hint("leave out 'emit', so that rows come when their windows close"));
             }
@@ -82,6 +80,20 @@ impl Graph {
     /// How often early rows are wanted, if any output wants them: microseconds of wall time.
     pub fn early_every(&self) -> Option<Micros> {
         self.early.as_ref().map(|plan| plan.every)
+    }
+
+    /// What an operator does in update mode, for EXPLAIN.
+    pub(super) fn early_words(&self, node: usize) -> &'static str {
+        match &self.early {
+            Some(plan) if plan.whole.contains(&node) => {
+                "; early: all that is open of a customer of whom anything changed"
+            }
+            Some(plan) if plan.ends.contains(&Some(NodeId(node))) => "; early: rows that differ from what was given",
+            Some(plan) if plan.nodes.contains(&node) && self.nodes[node].operator.remembers().is_some() => {
+                "; early: groups that changed"
+            }
+            _ => "",
+        }
     }
 
     /// Asks for early rows, which go to the outputs that want them.

@@ -1,14 +1,14 @@
 //! Open sessions in update mode. What costs is what changed: the parts of a changed key's sessions become one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::logical_expr::EmitTo;
 use fyke_types::{Micros, Result};
 
 use super::{Closed, Given, Grouping, KeyId, Part, SealedBatch, SessionAggregate, Sessions};
-use crate::state::PieceNumbers;
+use crate::state::{PieceNumbers, evaluate_time};
 use crate::{Ask, Customer, Early, EarlyOperator, Scope, Tagged, Touched, engine_error};
 
 /// What happened since early rows were asked for last.
@@ -143,13 +143,78 @@ impl SessionAggregate {
     }
 }
 
+impl SessionAggregate {
+    /// All open sessions of a customer, with rows that are early themselves on top: each is a part for the time being.
+    fn with_below(&mut self, customer: Customer, below: &[Tagged], early: &mut Early) -> Result<()> {
+        let mut ids = Vec::new();
+        let mut lent = BTreeSet::new();
+        for rows in below {
+            let lender = self.numbers.take();
+            lent.insert(lender);
+            ids.extend(self.lend(customer, rows, lender)?);
+        }
+        let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
+        let (grouping, gap, numbers) = (&self.grouping, self.gap, &mut self.numbers);
+        sessions.dirty = Dirty::default();
+        sessions.seal(Micros::MAX, gap, numbers)?;
+        let mut runs = Vec::new();
+        for key in sessions.keys.ids() {
+            for parts in sessions.keys.take_runs(key, gap, |_, _| true) {
+                let start = parts.iter().map(|part| part.first).min().unwrap_or_default();
+                let end = parts.iter().map(|part| part.last).max().unwrap_or_default().saturating_add(gap);
+                runs.push(Closed { key, start, end, parts });
+            }
+        }
+        if !runs.is_empty() {
+            let results = sessions
+                .merge_parts(grouping, &runs)?
+                .iter_mut()
+                .map(|accumulator| accumulator.evaluate(EmitTo::All).map_err(engine_error))
+                .collect::<Result<Vec<_>>>()?;
+            let keys = sessions.key_columns(&self.converter, runs.iter().map(|run| run.key))?;
+            let windows = (runs.iter().map(|run| run.start).collect(), runs.iter().map(|run| run.end).collect());
+            early.rows.push(Tagged { customer, batch: grouping.batch(Some(windows), keys, results)? });
+        }
+        for run in runs {
+            let own = run.parts.into_iter().filter(|part| !lent.contains(&part.batch));
+            own.for_each(|part| sessions.keys.add_part(run.key, part));
+        }
+        lent.iter().for_each(|lender| _ = sessions.sealed.remove(lender));
+        ids.into_iter().for_each(|id| sessions.keys.release(id));
+        sessions.tidy(grouping, gap, numbers)
+    }
+
+    /// Rows as parts of a sealed batch, a part each; the keys that were numbered for them.
+    fn lend(&mut self, customer: Customer, rows: &Tagged, lender: u64) -> Result<Vec<KeyId>> {
+        let (times, nulls) = evaluate_time(&self.time, &rows.batch)?;
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let ids = self.number_keys(customer, &evaluated.keys, times.len())?;
+        let groups: Vec<usize> = (0..times.len()).collect();
+        let states = self.grouping.aggregates.iter().zip(&evaluated.arguments).zip(&evaluated.filters);
+        let states = states.map(|((aggregate, arguments), filter)| {
+            let mut accumulator = (aggregate.accumulator)().map_err(engine_error)?;
+            accumulator.update_batch(arguments, &groups, filter.as_ref(), groups.len()).map_err(engine_error)?;
+            accumulator.state(EmitTo::All).map_err(engine_error)
+        });
+        let states = states.collect::<Result<Vec<_>>>()?;
+        let gap = self.gap;
+        let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(Vec::new()) };
+        let closed = self.marks.of(customer).max(sessions.closed_to);
+        for (row, (time, key)) in times.into_iter().zip(&ids).enumerate() {
+            let has_time = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+            let is_late = time.saturating_add(gap) < closed && !sessions.joins_open(*key, time, gap);
+            if has_time && !is_late {
+                sessions.keys.add_part(*key, Part { first: time, last: time, batch: lender, row });
+            }
+        }
+        sessions.sealed.insert(lender, SealedBatch { states, open_parts: 0, given: Given::Nothing });
+        Ok(ids)
+    }
+}
+
 impl EarlyOperator for SessionAggregate {
     fn begin_early(&mut self, whole: bool) {
         self.early_whole = Some(whole);
-    }
-
-    fn takes_early(&self) -> bool {
-        false
     }
 
     fn take_changed(&mut self) -> BTreeSet<Customer> {
@@ -161,19 +226,28 @@ impl EarlyOperator for SessionAggregate {
     }
 
     fn early(&mut self, inputs: Vec<Early>, ask: &Ask) -> Result<Early> {
-        debug_assert!(inputs.iter().all(|input| input.rows.is_empty()), "refused when the graph was planned");
+        let mut below: BTreeMap<Customer, Vec<Tagged>> = BTreeMap::new();
+        for rows in inputs.into_iter().flat_map(|input| input.rows) {
+            below.entry(self.grouping.owner(&rows)).or_default().push(rows);
+        }
         let whole = self.early_whole.unwrap_or(false);
         let scope = if whole { Scope::Customers } else { Scope::Groups(Vec::new()) };
         let mut early = Early { rows: Vec::new(), scope };
         let customers: Vec<Customer> = match whole {
-            true => self.customers.keys().copied().filter(|customer| ask.is_for(*customer)).collect(),
+            true => {
+                let known: BTreeSet<Customer> = self.customers.keys().chain(below.keys()).copied().collect();
+                known.into_iter().filter(|customer| ask.is_for(*customer)).collect()
+            }
             false => self.customers.keys().copied().filter(|customer| self.changed.contains(customer)).collect(),
         };
         if !whole {
             self.changed.clear();
         }
         for customer in customers {
-            self.open_sessions(customer, whole, &mut early)?;
+            match below.get(&customer) {
+                Some(below) => self.with_below(customer, below, &mut early)?,
+                None => self.open_sessions(customer, whole, &mut early)?,
+            }
         }
         Ok(early)
     }
