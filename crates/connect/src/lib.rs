@@ -32,7 +32,7 @@ pub use files::{FileConnector, FileSource, sample};
 pub use http::{HttpConnector, HttpSource};
 pub use json::batch_to_json_lines;
 pub use kafka::KafkaConnector;
-pub use memory::{MemoryInput, MemorySink, MemorySource};
+pub use memory::{MemoryInput, MemorySink, MemorySource, Written};
 pub use null::{NullConnector, NullSink};
 pub use rfc3339::time_to_text;
 pub use syslog::{SyslogConnector, SyslogSource};

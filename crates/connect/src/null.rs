@@ -23,6 +23,10 @@ impl Connector for NullConnector {
         Settings::new(format!("the {} sink", spec.format), spec.options.clone()).finish()?;
         Ok(Box::new(NullSink::default()))
     }
+
+    fn takes_upserts(&self, _: &str) -> bool {
+        true
+    }
 }
 
 /// Counts rows and drops them; clones share the count.
@@ -39,6 +43,10 @@ impl NullSink {
 impl Sink for NullSink {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.0.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn delete(&mut self, _: &RecordBatch) -> Result<()> {
         Ok(())
     }
 

@@ -61,6 +61,8 @@ struct Out {
     sink: MemorySink,
     /// Batches that were expected already.
     taken: usize,
+    /// Update mode: what its rows replace each other by.
+    key: Option<Vec<String>>,
 }
 
 type Shared = Arc<Mutex<Ends>>;
@@ -152,8 +154,8 @@ impl StreamTest {
         self.driver()?.settle()
     }
 
-    /// Exactly these rows (JSON objects, one a line, in any order) came to an output since the last call. Writes a
-    /// checkpoint, since rows leave with one.
+    /// Exactly these rows (JSON objects, one a line, in any order) came to an output since the last call; of an output
+    /// in update mode: exactly these are the last rows by key. Writes a checkpoint, since rows leave with one.
     ///
     /// # Errors
     /// `Data` that shows rows which differ; the run's own errors.
@@ -169,6 +171,16 @@ impl StreamTest {
             .detail(format!("expected (<) and found (>):\n{}", compared.examples.join("\n"))))
     }
 
+    /// The rows of an output since the last call, or, in update mode, the last rows by key as they stand now. Writes a
+    /// checkpoint, since rows leave with one.
+    ///
+    /// # Errors
+    /// `Usage` for an output that there is not; the run's own errors.
+    pub fn rows(&mut self, output: &str) -> Result<Vec<RecordBatch>> {
+        self.driver()?.write_checkpoint()?;
+        Ok(self.taken(output)?.1)
+    }
+
     fn taken(&self, output: &str) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let mut ends = locked(&self.ends);
         let known: Vec<String> = ends.sinks.keys().cloned().collect();
@@ -177,6 +189,10 @@ impl StreamTest {
                 Error::usage(format!("there is no output '{output}'")).hint(format!("there are {}", known.join(", ")))
             );
         };
+        if let Some(key) = &out.key {
+            let rows = out.sink.last_by_key(&out.schema, key)?;
+            return Ok((Arc::clone(&out.schema), vec![rows]));
+        }
         let batches = out.sink.batches().split_off(out.taken);
         out.taken += batches.len();
         Ok((Arc::clone(&out.schema), batches))
@@ -241,7 +257,7 @@ impl StreamTest {
         let select = |schema: &SchemaRef| -> Result<Box<dyn Sink>> {
             let mut count = selects.lock().unwrap_or_else(PoisonError::into_inner);
             *count += 1;
-            Ok(sink_of(&self.ends, format!("select {count}"), schema))
+            Ok(sink_of(&self.ends, format!("select {count}"), schema, None))
         };
         let checkpoint = CheckpointSettings {
             every: Every::Epochs(u64::MAX / 2),
@@ -269,9 +285,9 @@ fn rows_of(schema: &SchemaRef, text: &str) -> Result<Vec<RecordBatch>> {
     reader.map(|batch| batch.map_err(|error| unreadable(&error))).collect()
 }
 
-fn sink_of(ends: &Shared, name: String, schema: &SchemaRef) -> Box<dyn Sink> {
+fn sink_of(ends: &Shared, name: String, schema: &SchemaRef, key: Option<Vec<String>>) -> Box<dyn Sink> {
     let mut ends = locked(ends);
-    let new = || Out { schema: Arc::clone(schema), sink: MemorySink::exactly_once(), taken: 0 };
+    let new = || Out { schema: Arc::clone(schema), sink: MemorySink::exactly_once(), taken: 0, key };
     Box::new(ends.sinks.entry(name).or_insert_with(new).sink.clone())
 }
 
@@ -313,6 +329,10 @@ impl Connector for TestConnector {
     }
 
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
-        Ok(sink_of(&self.ends, spec.location.clone(), &spec.schema))
+        Ok(sink_of(&self.ends, spec.location.clone(), &spec.schema, spec.key.clone()))
+    }
+
+    fn takes_upserts(&self, _: &str) -> bool {
+        true
     }
 }

@@ -108,12 +108,31 @@ fn every_module_says_what_it_is() {
 #[test]
 fn settings_reference_matches_the_code() {
     let reference = std::fs::read_to_string(root().join("docs/settings.md")).expect("docs/settings.md");
-    for (name, meaning) in fyke::TIME_SETTINGS {
+    for (name, meaning) in fyke::TIME_SETTINGS.into_iter().chain(fyke::EMIT_SETTINGS) {
         assert!(
             reference.contains(&format!("| `{name}` | {meaning} |")),
             "docs/settings.md lacks: | `{name}` | {meaning} |"
         );
     }
+}
+
+/// `examples/early_verdicts.sql` is the same detector whose verdicts come while visits go on.
+#[test]
+fn example_of_early_verdicts_is_the_reference() {
+    let settings = BTreeMap::from([("lateness".to_owned(), "3 minutes".to_owned())]);
+    let text = fyke::detector::detector_script("${LOGS}", "requests", &settings).expect("a script");
+    let text = format!(
+        "-- Verdicts on visits that go on: each row replaces the one of the same visit (customer, client_ip, agent, start).\n\
+         -- fyke run examples/early_verdicts.sql --set LOGS=access.log --set OUT=-\n\
+         {text}\nCOPY (SELECT * FROM session_verdicts) TO '${{OUT}}' STORED AS JSON\n  \
+         OPTIONS ('emit' 'update', 'every' '1 second', 'final' 'is_final');\n"
+    );
+    let file = root().join("examples/early_verdicts.sql");
+    if std::env::var_os("FYKE_UPDATE").is_some() {
+        std::fs::write(&file, &text).expect("written");
+    }
+    let found = std::fs::read_to_string(&file).expect("examples/early_verdicts.sql");
+    assert!(found == text, "examples/early_verdicts.sql is not the reference; see this test");
 }
 
 /// `examples/detector.sql` is the reference detector with its defaults, to be read, copied and run by itself.

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::cluster::{ClusterSettings, Room, Team, serve};
 use fyke_stream::operators::Collected;
 use fyke_stream::{Driver, Graph, Outlet, StopSignal};
@@ -14,7 +13,7 @@ use crate::job::{Planned, SelectSink, Target};
 use crate::reloads::Reloads;
 use crate::run_settings::{RunSettings, sink_how};
 use crate::script::Script;
-use crate::stream_plan::{StreamJob, plan_stream};
+use crate::stream_plan::{PlanTo, StreamJob, plan_stream};
 
 impl Context {
     /// A driver that coordinates the processes of a cluster; it begins anew from the last checkpoint, in the same
@@ -26,6 +25,10 @@ impl Context {
         cluster: &ClusterSettings,
         select: SelectSink<'_>,
     ) -> Result<Driver> {
+        if let Some(early) = targets.iter().find(|target| target.emit.is_some()) {
+            return Err(Error::unsupported(format!("early results for {} in a run of several processes", early.name))
+                .hint("leave out --hosts, or 'emit'"));
+        }
         if settings.checkpoint.is_none() {
             return Err(Error::usage("a run of several processes needs checkpoints")
                 .detail("when a process is lost, the others go on from the last one")
@@ -54,9 +57,9 @@ impl Context {
         room: &Arc<Room>,
         printed: Vec<Option<Box<dyn Sink>>>,
     ) -> Result<Driver> {
-        let plans: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let bounded = !settings.follow;
-        let StreamJob { graph, sources, per_customer, .. } =
+        let StreamJob { graph, sources, upserts, per_customer, .. } =
             plan_stream(plans.clone(), &self.state(), bounded, &Reloads::in_cluster(self)).await?;
         let graphs = self.plan_workers(&plans, bounded).await?;
         let Some(keeper) = self.keeper(settings)? else { return Err(Error::internal("a cluster without checkpoints")) };
@@ -68,18 +71,18 @@ impl Context {
         for target in targets {
             let sink = match printed.pop_front().flatten() {
                 Some(sink) => sink,
-                None => self.target_sink(target, &how, &|_| Err(Error::internal("a printer was lost")))?,
+                None => self.target_sink(target, None, &how, &|_| Err(Error::internal("a printer was lost")))?,
             };
             sinks.push((target.name.clone(), sink));
         }
-        let job = Planned { execution: Box::new(team), sources, per_customer, static_tables: Vec::new() };
+        let job = Planned { execution: Box::new(team), sources, upserts, per_customer, static_tables: Vec::new() };
         self.driver(job, sinks, settings, Some(keeper), true)
     }
 
     /// A graph for each worker of this process.
     async fn plan_workers(
         &self,
-        plans: &[(String, LogicalPlan)],
+        plans: &[PlanTo],
         bounded: bool,
     ) -> Result<Vec<(Graph, Vec<Collected>)>> {
         let mut graphs = Vec::with_capacity(self.workers());
@@ -107,7 +110,7 @@ impl Context {
         };
         let bounded = !settings.follow;
         let targets = self.prepare(script, true, bounded, &mut |_| {}).await?;
-        let plans: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let context = self.clone();
         let served = tokio::task::spawn_blocking(move || {
             let mut replan = || wait_for(context.plan_workers(&plans, bounded));

@@ -12,15 +12,17 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
 use fyke_stream::cluster::SLOTS;
+use fyke_stream::operators::UpsertsOf;
 use fyke_stream::state::Spill;
 use fyke_types::{
-    Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock, TableSpec,
-    dead_schema,
+    Changelog, Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock,
+    TableSpec, dead_schema,
 };
 
 use crate::as_of::{as_plain_joins, from_markers, marker, rewrite_as_of};
 use crate::batch::{rewrite_group_by, rewrite_select_lists};
 use crate::check::check_windows;
+use crate::emit::Emit;
 use crate::errors::{planning_error, running_error};
 use crate::frame::DataFrame;
 use crate::provider::Provider;
@@ -37,11 +39,30 @@ pub(crate) struct SinkHow {
     pub(crate) mode: SinkMode,
     /// With checkpoints: whose parts it gets.
     pub(crate) parts: Option<PartsOf>,
+    /// Update mode.
+    pub(crate) upserts: Option<UpsertHow>,
+}
+
+impl SinkHow {
+    /// The same for upserts.
+    pub(crate) fn with_upserts(&self, of: &UpsertsOf, emit: Option<&Emit>) -> Self {
+        let changelog = emit.is_some_and(|emit| emit.changelog);
+        Self { upserts: Some(UpsertHow { key: of.key.clone(), changelog }), ..self.clone() }
+    }
+}
+
+/// How upserts are written.
+#[derive(Debug, Clone)]
+pub(crate) struct UpsertHow {
+    /// See [`SinkSpec::key`].
+    pub(crate) key: Vec<String>,
+    /// As rows with a column `op`.
+    pub(crate) changelog: bool,
 }
 
 impl From<SinkMode> for SinkHow {
     fn from(mode: SinkMode) -> Self {
-        Self { mode, parts: None }
+        Self { mode, parts: None, upserts: None }
     }
 }
 
@@ -373,11 +394,11 @@ impl Context {
             Some(format) => format.to_uppercase(),
             None => format_of(location)?,
         };
-        let SinkHow { mode, parts } = how.clone();
         let RowsOf { schema, unique } = rows;
-        let location = location.to_owned();
-        let spec = SinkSpec { format: format.clone(), location, schema, unique, mode, options, parts, key: None };
-        self.connector(&format)?.sink(&spec)
+        let connector = self.connector(&format)?;
+        let (location, mode, parts) = (location.to_owned(), how.mode, how.parts.clone());
+        let spec = SinkSpec { format, location, schema, unique, mode, options, parts, key: None };
+        open_sink(connector.as_ref(), spec, how)
     }
 
     /// A sink into a declared table, or into a file whose extension says its format.
@@ -408,7 +429,7 @@ impl Context {
             parts: how.parts.clone(),
             key: None,
         };
-        Ok((table.connector().sink(&spec)?, table.settings.dead_to.clone()))
+        Ok((open_sink(table.connector().as_ref(), spec, how)?, table.settings.dead_to.clone()))
     }
 
     /// Rows that `sink` refuses go to `dead_to`, whose own refusals are only counted.
@@ -420,7 +441,7 @@ impl Context {
     ) -> Result<Box<dyn Sink>> {
         // for other outputs the setting is about reading the table
         if let Some(name) = dead_to.filter(|_| sink.health().is_some()) {
-            let (dead, _) = self.named_sink(name, &RowsOf::from(&dead_schema()), how)?;
+            let (dead, _) = self.named_sink(name, &RowsOf::from(&dead_schema()), &SinkHow { upserts: None, ..how.clone() })?;
             sink.dead_letters_to(dead)?;
         }
         Ok(sink)
@@ -429,6 +450,12 @@ impl Context {
     fn output(&self, name: &str) -> Option<Arc<FykeTable>> {
         let outputs = self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         outputs.get(name).map(|output| Arc::clone(&output.table))
+    }
+
+    /// When rows written to a declared table leave.
+    pub(crate) fn table_emit(&self, name: &str) -> Option<Emit> {
+        let table = self.provider(name).map(|provider| Arc::clone(&provider.table)).or_else(|| self.output(name))?;
+        table.settings.emit.clone()
     }
 
     /// Carries out DDL and SET.
@@ -530,6 +557,23 @@ impl Context {
         self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }
+}
+
+/// A sink, for upserts where they are wanted.
+fn open_sink(connector: &dyn Connector, spec: SinkSpec, how: &SinkHow) -> Result<Box<dyn Sink>> {
+    let Some(UpsertHow { key, changelog }) = &how.upserts else { return connector.sink(&spec) };
+    if *changelog {
+        let schema = spec.schema.clone();
+        // a row may come again and again
+        let spec = SinkSpec { schema: Changelog::schema(&schema)?, unique: None, ..spec };
+        return Ok(Box::new(Changelog::new(connector.sink(&spec)?, &schema)?));
+    }
+    if !connector.takes_upserts(&spec.format) {
+        return Err(Error::unsupported(format!("'emit' 'update' into {} ({})", spec.location, spec.format))
+            .detail("rows that were written there can't be replaced")
+            .hint("'emit' 'changelog' writes each change as a row with a column 'op'; or leave 'emit' out, so that each row is written once, when its window closes"));
+    }
+    connector.sink(&SinkSpec { key: Some(key.clone()), ..spec })
 }
 
 fn external_table(command: &datafusion::logical_expr::CreateExternalTable) -> Result<TableSpec> {

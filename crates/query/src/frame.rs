@@ -237,7 +237,7 @@ impl DataFrame {
     /// Planning errors.
     pub async fn explain(&self) -> Result<String> {
         if self.is_streaming() {
-            return self.context.explain_stream(self.plan.clone(), true).await;
+            return self.context.explain_stream(self.plan.clone(), None, true).await;
         }
         self.context.explain_batch(self.plan.clone()).await
     }

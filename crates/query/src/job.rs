@@ -2,29 +2,33 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::parser::Statement as SqlStatement;
 use futures::StreamExt;
 use fyke_stream::checkpoint::Keeper;
 use fyke_stream::cluster::Team;
+use fyke_stream::operators::UpsertsOf;
 use fyke_stream::{Alone, CustomerBy, Driver, Execution, Outlet, Progress, ReloadedTable, SourceRun, TimeSettings};
-use fyke_types::{Error, Input, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema};
+use fyke_types::{
+    Changelog, Error, Input, LastByKey, ReadOptions, Result, Sink, SinkMode, dead_letters_to_batch, dead_schema,
+};
 use serde::Serialize;
 
 use crate::compare::{Comparison, compare_rows};
 use crate::context::{Context, SinkHow};
+use crate::emit::Emit;
 use crate::errors::running_error;
 use crate::provider::{DeadOut, Provider, Reading, read_options};
 use crate::reloads::Reloads;
 use crate::run_settings::{RunSettings, positions, sink_how};
 use crate::script::{Script, Statement, StatementKind};
 use crate::static_rows::{STATIC_ROWS, StaticReader};
-use crate::stream_plan::{SourceFrom, StreamJob, StreamSource, plan_stream};
+use crate::stream_plan::{PlanTo, SourceFrom, StreamJob, StreamSource, plan_stream};
 use crate::unique::RowsOf;
 
 /// Makes the sink of a bare SELECT.
@@ -80,6 +84,7 @@ impl ParityReport {
 pub(crate) struct Planned {
     pub(crate) execution: Box<dyn Execution>,
     pub(crate) sources: Vec<StreamSource>,
+    pub(crate) upserts: Vec<Option<UpsertsOf>>,
     pub(crate) per_customer: bool,
     pub(crate) static_tables: Vec<Arc<ReloadedTable>>,
 }
@@ -89,6 +94,24 @@ pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) plan: LogicalPlan,
     to: To,
+    /// Early results, in a stream.
+    pub(crate) emit: Option<Emit>,
+}
+
+impl Target {
+    pub(crate) fn planned(&self) -> PlanTo {
+        PlanTo { name: self.name.clone(), plan: self.plan.clone(), emit: self.emit.clone() }
+    }
+
+    /// All rows of a batch are final: the column that says so, where it is wanted.
+    fn finalise(&mut self) -> Result<()> {
+        let Some(name) = self.emit.as_ref().and_then(|emit| emit.final_column.clone()) else { return Ok(()) };
+        let columns = self.plan.schema().columns().into_iter().map(Expr::Column);
+        let all = columns.chain([datafusion::prelude::lit(true).alias(name)]).collect::<Vec<_>>();
+        let plan = LogicalPlanBuilder::from(self.plan.clone()).project(all).and_then(LogicalPlanBuilder::build);
+        self.plan = plan.map_err(running_error)?;
+        Ok(())
+    }
 }
 
 impl Target {
@@ -121,16 +144,20 @@ impl Context {
             let file = &script.file;
             match &statement.kind {
                 StatementKind::Define(define) => self.define(define.clone(), file, &statement.place).await?,
-                StatementKind::Explain(query) => {
+                StatementKind::Explain { query, options } => {
                     let plan = self.plan(query.clone(), file, Some(&statement.place)).await?;
-                    let text =
-                        if stream { self.explain_stream(plan, bounded).await } else { self.explain_batch(plan).await };
+                    let emit = Emit::take("the output", &mut options.clone())
+                        .map_err(|error| error.at(statement.place.clone()))?;
+                    let text = match stream {
+                        true => self.explain_stream(plan, emit, bounded).await,
+                        false => self.explain_batch(plan).await,
+                    };
                     explain(text.map_err(|error| error.at(statement.place.clone()))?);
                 }
                 _ => targets.extend(self.target(statement, file, targets.len()).await?),
             }
         }
-        if targets.is_empty() && !script.statements.iter().any(|s| matches!(s.kind, StatementKind::Explain(_))) {
+        if targets.is_empty() && !script.statements.iter().any(|s| matches!(s.kind, StatementKind::Explain { .. })) {
             return Err(Error::usage(format!("{} asks for no rows", script.file))
                 .hint("end it with COPY (SELECT …) TO '…', INSERT INTO …, or a bare SELECT"));
         }
@@ -140,27 +167,45 @@ impl Context {
     async fn target(&self, statement: &Statement, file: &str, number: usize) -> Result<Option<Target>> {
         let place = &statement.place;
         let of = |query: &SqlStatement| query.clone();
-        let (query, name, to) = match &statement.kind {
+        let (query, name, to, emit) = match &statement.kind {
             StatementKind::Copy { query, location, format, options } => {
-                let to = To::Location { location: location.clone(), format: format.clone(), options: options.clone() };
-                (of(query), location.clone(), to)
+                let mut options = options.clone();
+                let emit = Emit::take(&format!("the output {location}"), &mut options)
+                    .map_err(|error| error.at(place.clone()))?;
+                let to = To::Location { location: location.clone(), format: format.clone(), options };
+                (of(query), location.clone(), to, emit)
             }
-            StatementKind::Insert { table, query } => (of(query), table.clone(), To::Table(table.clone())),
-            StatementKind::Select(query) => (of(query), format!("select {}", number + 1), To::Print),
+            StatementKind::Insert { table, query } => {
+                (of(query), table.clone(), To::Table(table.clone()), self.table_emit(table))
+            }
+            StatementKind::Select(query) => (of(query), format!("select {}", number + 1), To::Print, None),
             _ => return Ok(None),
         };
         let plan = self.plan(query, file, Some(place)).await?;
         let plan = self.analyse(plan).map_err(|error| error.at(place.clone()))?;
-        Ok(Some(Target { name, plan, to }))
+        Ok(Some(Target { name, plan, to, emit }))
     }
 
-    pub(crate) fn target_sink(&self, target: &Target, how: &SinkHow, select: SelectSink<'_>) -> Result<Box<dyn Sink>> {
+    pub(crate) fn target_sink(
+        &self,
+        target: &Target,
+        upserts: Option<&UpsertsOf>,
+        how: &SinkHow,
+        select: SelectSink<'_>,
+    ) -> Result<Box<dyn Sink>> {
         let rows = RowsOf::plan(&target.plan);
+        let (rows, how) = match upserts {
+            Some(of) => (RowsOf { schema: of.sink_schema(), ..rows }, how.with_upserts(of, target.emit.as_ref())),
+            None => (rows, how.clone()),
+        };
         match &target.to {
             To::Location { location, format, options } => {
-                self.sink(format.as_deref(), location, rows, options.clone(), how)
+                self.sink(format.as_deref(), location, rows, options.clone(), &how)
             }
-            To::Table(table) => self.table_sink(table, &rows, how),
+            To::Table(table) => self.table_sink(table, &rows, &how),
+            To::Print if how.upserts.is_some() => {
+                Ok(Box::new(Changelog::new(select(&Changelog::schema(&rows.schema)?)?, &rows.schema)?))
+            }
             To::Print => select(&rows.schema),
         }
     }
@@ -177,17 +222,20 @@ impl Context {
         select: SelectSink<'_>,
         explain: &mut dyn FnMut(String),
     ) -> Result<Driver> {
-        let targets = self.prepare(script, true, !settings.follow, explain).await?;
+        let mut targets = self.prepare(script, true, !settings.follow, explain).await?;
+        for target in targets.iter_mut().filter(|target| matches!(target.to, To::Print)) {
+            target.emit.clone_from(&settings.select_emit);
+        }
         if let Some(cluster) = &settings.cluster {
             return self.coordinate(targets, settings, cluster, select).await;
         }
-        let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans = targets.iter().map(Target::planned).collect();
         let job = self.plan_job(plans, !settings.follow).await?;
         let keeper = self.keeper(settings)?;
         let how = sink_how(settings, keeper.as_ref());
         let mut sinks = Vec::with_capacity(targets.len());
-        for target in &targets {
-            sinks.push((target.name.clone(), self.target_sink(target, &how, select)?));
+        for (target, upserts) in targets.iter().zip(&job.upserts) {
+            sinks.push((target.name.clone(), self.target_sink(target, upserts.as_ref(), &how, select)?));
         }
         self.driver(job, sinks, settings, keeper, true)
     }
@@ -198,32 +246,39 @@ impl Context {
         plan: LogicalPlan,
         name: &str,
         settings: &RunSettings,
-        sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>,
+        emit: Option<Emit>,
+        sink: impl FnOnce(&SchemaRef, &SinkHow) -> Result<Box<dyn Sink>>,
     ) -> Result<Driver> {
-        let plan = self.analyse(plan)?;
-        let job = self.plan_job(vec![(name.to_owned(), plan)], !settings.follow).await?;
+        let to = PlanTo { name: name.to_owned(), plan: self.analyse(plan)?, emit: emit.clone() };
+        let schema: SchemaRef = Arc::new(to.plan.schema().as_arrow().clone());
+        let job = self.plan_job(vec![to], !settings.follow).await?;
         let keeper = self.keeper(settings)?;
-        let sink = sink(&sink_how(settings, keeper.as_ref()))?;
+        let how = sink_how(settings, keeper.as_ref());
+        let sink = match job.upserts.first() {
+            Some(Some(of)) => sink(&of.sink_schema(), &how.with_upserts(of, emit.as_ref()))?,
+            _ => sink(&schema, &how)?,
+        };
         self.driver(job, vec![(name.to_owned(), sink)], settings, keeper, true)
     }
 
     /// Plans a job once for each worker, and once more where there are several: a plan holds state of its own.
-    async fn plan_job(&self, plans: Vec<(String, LogicalPlan)>, bounded: bool) -> Result<Planned> {
+    async fn plan_job(&self, plans: Vec<PlanTo>, bounded: bool) -> Result<Planned> {
+        // early rows are asked of one graph
+        let workers = if plans.iter().any(|to| to.emit.is_some()) { 1 } else { self.workers() };
         let reloads = Reloads::new(self, !bounded);
         let first = plan_stream(plans.clone(), &self.state(), bounded, &reloads).await?;
         let mut others = Vec::new();
-        let workers = self.workers();
         for _ in 0..if workers > 1 { workers } else { 0 } {
             let job = plan_stream(plans.clone(), &self.state(), bounded, &reloads).await?;
             others.push((job.graph, job.outputs));
         }
-        let StreamJob { graph, sources, outputs, per_customer } = first;
+        let StreamJob { graph, sources, outputs, upserts, per_customer } = first;
         let execution: Box<dyn Execution> = if others.is_empty() {
             Box::new(Alone::new(graph, outputs))
         } else {
             Box::new(Team::of_threads(graph, others)?)
         };
-        Ok(Planned { execution, sources, per_customer, static_tables: reloads.tables() })
+        Ok(Planned { execution, sources, upserts, per_customer, static_tables: reloads.tables() })
     }
 
     pub(crate) fn keeper(&self, settings: &RunSettings) -> Result<Option<Keeper>> {
@@ -304,11 +359,12 @@ impl Context {
         select: SelectSink<'_>,
         explain: &mut dyn FnMut(String),
     ) -> Result<BatchReport> {
-        let targets = self.prepare(script, false, true, explain).await?;
+        let mut targets = self.prepare(script, false, true, explain).await?;
+        targets.iter_mut().try_for_each(Target::finalise)?;
         let dead = self.reset_counters(mode, true)?;
         let mut report = BatchReport::default();
         for target in &targets {
-            let mut sink = self.target_sink(target, &mode.into(), select)?;
+            let mut sink = self.target_sink(target, None, &mode.into(), select)?;
             let rows = self.batch_into(target.plan.clone(), sink.as_mut()).await?;
             sink.finish()?;
             report.sinks.push((target.name.clone(), rows));
@@ -394,7 +450,7 @@ impl Context {
     }
 
     async fn stream_targets(&self, targets: &[Target]) -> Result<(Progress, Vec<Vec<RecordBatch>>)> {
-        let plans = targets.iter().map(|target| (target.name.clone(), target.plan.clone())).collect();
+        let plans = targets.iter().map(|target| PlanTo { emit: None, ..target.planned() }).collect();
         let job = self.plan_job(plans, true).await?;
         let kept: Vec<Keep> = targets.iter().map(|_| Keep::default()).collect();
         let sinks = targets.iter().zip(&kept).map(|(target, keep)| (target.name.clone(), Box::new(keep.clone()) as _));
@@ -415,8 +471,8 @@ impl Context {
     /// Rows of a plan, executed as a stream over bounded input.
     pub(crate) async fn collect_stream(&self, plan: LogicalPlan) -> Result<(Progress, Vec<RecordBatch>)> {
         let rows = Keep::default();
-        let sink = |_: &SinkHow| -> Result<Box<dyn Sink>> { Ok(Box::new(rows.clone())) };
-        let driver = self.stream_plan(plan, "collect", &RunSettings::default(), sink).await?;
+        let sink = |_: &SchemaRef, _: &SinkHow| -> Result<Box<dyn Sink>> { Ok(Box::new(rows.clone())) };
+        let driver = self.stream_plan(plan, "collect", &RunSettings::default(), None, sink).await?;
         let progress = tokio::task::spawn_blocking(move || driver.run())
             .await
             .map_err(|error| Error::internal("the run was cut short").detail(error))??;
@@ -424,10 +480,11 @@ impl Context {
     }
 
     /// The streaming plan in words.
-    pub(crate) async fn explain_stream(&self, plan: LogicalPlan, bounded: bool) -> Result<String> {
+    pub(crate) async fn explain_stream(&self, plan: LogicalPlan, emit: Option<Emit>, bounded: bool) -> Result<String> {
         let plan = self.analyse(plan)?;
         let reloads = Reloads::new(self, !bounded);
-        let job = plan_stream(vec![("rows".to_owned(), plan)], &self.state(), bounded, &reloads).await?;
+        let to = PlanTo { name: "rows".to_owned(), plan, emit };
+        let job = plan_stream(vec![to], &self.state(), bounded, &reloads).await?;
         let names: Vec<String> = job
             .sources
             .iter()
@@ -465,22 +522,63 @@ impl Context {
 
 /// A sink that keeps its rows in memory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Keep(Arc<Mutex<Vec<RecordBatch>>>);
+pub(crate) struct Keep(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    rows: Vec<RecordBatch>,
+    /// In update mode.
+    last: Option<LastByKey>,
+}
+
+impl Kept {
+    /// What there is: all rows, or the last of each key.
+    fn all(&self) -> Vec<RecordBatch> {
+        match &self.last {
+            Some(last) => last.rows().into_iter().collect(),
+            None => self.rows.clone(),
+        }
+    }
+}
 
 impl Keep {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn by_key(&self, last: LastByKey) {
+        self.kept().last = Some(last);
+    }
+
     pub(crate) fn take(&self) -> Vec<RecordBatch> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut kept = self.kept();
+        let all = kept.all();
+        *kept = Kept::default();
+        all
     }
 
     pub(crate) fn rows(&self) -> Vec<RecordBatch> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.kept().all()
     }
 }
 
 impl Sink for Keep {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch.clone());
-        Ok(())
+        let mut kept = self.kept();
+        match &mut kept.last {
+            Some(last) => last.write(batch),
+            None => {
+                kept.rows.push(batch.clone());
+                Ok(())
+            }
+        }
+    }
+
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        match &mut self.kept().last {
+            Some(last) => last.delete(keys),
+            None => Err(Error::internal("rows were taken back from a sink that only appends")),
+        }
     }
 
     fn finish(&mut self) -> Result<()> {

@@ -9,6 +9,7 @@ mod check;
 mod cluster_run;
 mod compare;
 mod context;
+mod emit;
 mod errors;
 mod frame;
 mod job;
@@ -32,10 +33,11 @@ pub use fyke_stream::{Driver, OperatorProgress, Progress, SinkProgress, SourcePr
 
 pub use compare::{Comparison, compare_rows};
 pub use context::{Context, ContextBuilder};
+pub use emit::{EMIT_SETTINGS, Emit};
 pub use frame::{DataFrame, IntoExpr, JoinType};
 pub use job::{BatchReport, BoundedReport, ParityReport, SelectSink};
 pub use reader::ReadBuilder;
 pub use run_settings::{CheckpointSettings, RunSettings};
 pub use script::{Script, Statement, StatementKind};
 pub use table::{TIME_SETTINGS, TableSettings};
-pub use writer::{OutputMode, StreamWriter, StreamingQuery, Trigger, Writer};
+pub use writer::{MemoryQuery, OutputMode, StreamWriter, StreamingQuery, Trigger, Writer};

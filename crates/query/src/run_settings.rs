@@ -9,6 +9,7 @@ use fyke_stream::cluster::ClusterSettings;
 use fyke_types::{Result, SinkMode, Store};
 
 use crate::context::SinkHow;
+use crate::emit::Emit;
 
 /// How a script or query runs as a stream. The default: once, over what exists now, without checkpoints.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,8 @@ pub struct RunSettings {
     pub checkpoint: Option<CheckpointSettings>,
     /// Other processes that take part.
     pub cluster: Option<ClusterSettings>,
+    /// Early results of bare SELECTs: changes as rows with a column `op`.
+    pub select_emit: Option<Emit>,
 }
 
 /// Where a run keeps what it needs to go on after its end, whatever that was.
@@ -56,7 +59,7 @@ impl CheckpointSettings {
 
 /// How outputs are opened.
 pub(crate) fn sink_how(settings: &RunSettings, keeper: Option<&Keeper>) -> SinkHow {
-    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts) }
+    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts), upserts: None }
 }
 
 /// Where the sources stood, by name; of several of one name the first comes first.

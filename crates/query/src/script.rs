@@ -52,8 +52,13 @@ pub enum StatementKind {
     },
     /// A bare query: its rows are printed.
     Select(SqlStatement),
-    /// `EXPLAIN query`.
-    Explain(SqlStatement),
+    /// `EXPLAIN query`, or of a `COPY` or `INSERT`.
+    Explain {
+        /// The query.
+        query: SqlStatement,
+        /// The output's settings, lower-case keys.
+        options: BTreeMap<String, String>,
+    },
 }
 
 impl Script {
@@ -151,12 +156,15 @@ fn kind_of(statement: SqlStatement) -> Result<StatementKind> {
                     query: SqlStatement::Statement(Box::new(ast::Statement::Query(query))),
                 }
             }
-            ast::Statement::Explain { statement, .. } => StatementKind::Explain(SqlStatement::Statement(statement)),
+            ast::Statement::Explain { statement, .. } => {
+                StatementKind::Explain { query: SqlStatement::Statement(statement), options: BTreeMap::new() }
+            }
             other => StatementKind::Define(SqlStatement::Statement(Box::new(other))),
         },
         SqlStatement::Explain(explain) => match kind_of(*explain.statement)? {
-            StatementKind::Copy { query, .. } | StatementKind::Insert { query, .. } | StatementKind::Select(query) => {
-                StatementKind::Explain(query)
+            StatementKind::Copy { query, options, .. } => StatementKind::Explain { query, options },
+            StatementKind::Insert { query, .. } | StatementKind::Select(query) => {
+                StatementKind::Explain { query, options: BTreeMap::new() }
             }
             _ => return Err(Error::usage("EXPLAIN takes a query")),
         },

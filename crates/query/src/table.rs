@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use fyke_stream::{CustomerBy, TimeSettings};
 use fyke_types::{Connector, Error, Micros, Result, Settings, Source, TableSpec, window};
 
+use crate::emit::Emit;
 use crate::reloads::reload_every;
 
 /// The settings of tables that belong to the engine, with what they mean; all others go to the connector.
@@ -39,6 +40,8 @@ pub struct TableSettings {
     pub dead_to: Option<String>,
     /// How often a static table is looked at again, µs.
     pub reload: Option<Micros>,
+    /// Early results of what is written to it.
+    pub emit: Option<Emit>,
 }
 
 impl TableSettings {
@@ -66,9 +69,10 @@ impl TableSettings {
             max_ahead: settings.duration("max_ahead")?.unwrap_or(defaults.max_ahead),
         };
         let reload = reload_every(settings.duration("reload")?, name)?;
-        let table = Self { time, late_to: settings.text("late_to"), dead_to: settings.text("dead_to"), reload };
+        let (late_to, dead_to) = (settings.text("late_to"), settings.text("dead_to"));
         *options = settings.rest();
-        Ok(table)
+        let emit = Emit::take(&format!("table {name}"), options)?;
+        Ok(Self { time, late_to, dead_to, reload, emit })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::{Progress, StopSignal};
-use fyke_types::{Error, Result, Sink, SinkMode};
+use fyke_types::{Changelog, Error, LastByKey, Result, Sink, SinkMode};
 
 use crate::context::{Context, SinkHow};
+use crate::emit::Emit;
 use crate::job::Keep;
 use crate::run_settings::{CheckpointSettings, RunSettings};
 use crate::script::put_once;
@@ -20,6 +22,28 @@ pub enum OutputMode {
     /// Each row once, when its windows close.
     #[default]
     Append,
+    /// Early results: changed groups again and again, each row replacing the one of its key, into a sink that can
+    /// replace rows.
+    Update {
+        /// A changed group is given at most this often, in wall time.
+        every: Duration,
+    },
+    /// The same as rows with a column `op` (`upsert`, `delete`), into any sink.
+    Changelog {
+        /// A changed group is given at most this often, in wall time.
+        every: Duration,
+    },
+}
+
+impl OutputMode {
+    fn emit(self) -> Option<Emit> {
+        let micros = |every: Duration| i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
+        match self {
+            Self::Append => None,
+            Self::Update { every } => Some(Emit::update(micros(every))),
+            Self::Changelog { every } => Some(Emit { changelog: true, ..Emit::update(micros(every)) }),
+        }
+    }
 }
 
 /// How long a stream runs.
@@ -106,6 +130,7 @@ pub struct StreamWriter {
     trigger: Trigger,
     name: String,
     checkpoint: Option<CheckpointSettings>,
+    output_mode: OutputMode,
 }
 
 impl StreamWriter {
@@ -117,6 +142,7 @@ impl StreamWriter {
             trigger: Trigger::Live,
             name: "query".to_owned(),
             checkpoint: None,
+            output_mode: OutputMode::Append,
         }
     }
 
@@ -129,10 +155,9 @@ impl StreamWriter {
 
     /// Which rows are written.
     #[must_use]
-    pub fn output_mode(self, mode: OutputMode) -> Self {
-        match mode {
-            OutputMode::Append => self,
-        }
+    pub fn output_mode(mut self, mode: OutputMode) -> Self {
+        self.output_mode = mode;
+        self
     }
 
     /// Whether rows of another run may be replaced.
@@ -178,21 +203,33 @@ impl StreamWriter {
     pub async fn start(self, location: &str) -> Result<StreamingQuery> {
         let rows = RowsOf::plan(&self.plan);
         let (context, target) = (self.context.clone(), self.target.clone());
-        self.start_with(|how| target.sink(&context, location, rows, how)).await
+        self.start_with(|schema, how| {
+            target.sink(&context, location, RowsOf { schema: Arc::clone(schema), ..rows }, how)
+        })
+        .await
     }
 
-    /// Starts to write into a sink of the caller's.
+    /// Starts to write into a sink of the caller's; in update mode it gets [`Sink::delete`] calls as well.
     ///
     /// # Errors
     /// As [`StreamWriter::start`].
     pub async fn start_into(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
-        self.start_with(|_| Ok(sink)).await
+        self.start_with(|schema, how| match &how.upserts {
+            Some(upserts) if upserts.changelog => Ok(Box::new(Changelog::new(sink, schema)?)),
+            _ => Ok(sink),
+        })
+        .await
     }
 
-    async fn start_with(self, sink: impl FnOnce(&SinkHow) -> Result<Box<dyn Sink>>) -> Result<StreamingQuery> {
+    async fn start_with(
+        self,
+        sink: impl FnOnce(&SchemaRef, &SinkHow) -> Result<Box<dyn Sink>>,
+    ) -> Result<StreamingQuery> {
         let follow = self.trigger == Trigger::Live;
-        let settings = RunSettings { follow, mode: self.target.mode, checkpoint: self.checkpoint, cluster: None };
-        let driver = self.context.stream_plan(self.plan, &self.name, &settings, sink).await?;
+        let (mode, checkpoint) = (self.target.mode, self.checkpoint);
+        let settings = RunSettings { follow, mode, checkpoint, cluster: None, select_emit: None };
+        let emit = self.output_mode.emit();
+        let driver = self.context.stream_plan(self.plan, &self.name, &settings, emit, sink).await?;
         let (stop, progress) = (driver.stop_signal(), driver.progress_handle());
         let thread = std::thread::Builder::new()
             .name(format!("fyke-{}", self.name))
@@ -201,13 +238,24 @@ impl StreamWriter {
         Ok(StreamingQuery { name: self.name, stop, progress, thread: Some(thread) })
     }
 
-    /// Starts to keep rows in memory; [`MemoryQuery::rows`] gives what has come so far.
+    /// Starts to keep rows in memory; [`MemoryQuery::rows`] gives what has come so far, in update mode the last row of
+    /// each key.
     ///
     /// # Errors
     /// As [`StreamWriter::start`].
     pub async fn start_in_memory(self) -> Result<MemoryQuery> {
         let rows = Keep::default();
-        let query = self.start_into(Box::new(rows.clone())).await?;
+        let keep = rows.clone();
+        let query = self
+            .start_with(move |schema, how| match &how.upserts {
+                Some(upserts) if upserts.changelog => Ok(Box::new(Changelog::new(Box::new(keep), schema)?)),
+                Some(upserts) => {
+                    keep.by_key(LastByKey::new(schema, &upserts.key)?);
+                    Ok(Box::new(keep))
+                }
+                None => Ok(Box::new(keep)),
+            })
+            .await?;
         Ok(MemoryQuery { rows, query })
     }
 }

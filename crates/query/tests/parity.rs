@@ -11,7 +11,7 @@ use fyke_connect::MemorySink;
 use fyke_query::checkpoint::Every;
 use fyke_query::{CheckpointSettings, RunSettings, Script};
 use proptest::prelude::*;
-use support::{Rehearsed, Row, SECOND, batch, context, context_with};
+use support::{Rehearsed, Row, SECOND, arrange, context, context_with, rows};
 
 /// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
 const PIPELINES: &[(&str, &str)] = &[
@@ -185,46 +185,6 @@ const PIPELINES: &[(&str, &str)] = &[
     ),
     ("sorted at the end", "SELECT host, addr, n FROM requests ORDER BY n DESC, addr, host, x LIMIT 7"),
 ];
-
-fn rows() -> impl Strategy<Value = Vec<Row>> {
-    let row = (0i64..90, 0usize..3, 0usize..5, prop::option::weighted(0.9, 0i64..10), 0.0f64..1.0, 0i64..1_000_000);
-    prop::collection::vec(row, 0..150).prop_map(|rows| {
-        rows.into_iter()
-            .map(|(second, host, addr, n, x, micros)| Row {
-                // bursts: neighbours fall into few seconds, with gaps between
-                time: (second / 7 * 11 + second % 3) * SECOND + micros % 3 * 500_000,
-                host: ["a", "b", "c"][host].to_owned(),
-                addr: addr.to_string(),
-                n,
-                x,
-            })
-            .collect()
-    })
-}
-
-/// Spreads rows over inputs, each in time order but for a disorder below the lateness, and cuts them into batches.
-fn arrange(
-    rows: &[Row],
-    inputs: usize,
-    size: usize,
-    lateness: i64,
-    salt: u64,
-) -> Vec<Vec<datafusion::arrow::array::RecordBatch>> {
-    let mut of_input: Vec<Vec<(i64, Row)>> = vec![Vec::new(); inputs];
-    for (number, row) in rows.iter().enumerate() {
-        let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt);
-        let arrival = row.time + (mixed >> 17) as i64 % lateness.max(1);
-        of_input[(mixed >> 40) as usize % inputs].push((arrival, row.clone()));
-    }
-    of_input
-        .into_iter()
-        .map(|mut rows| {
-            rows.sort_by_key(|(arrival, _)| *arrival);
-            let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
-            rows.chunks(size).map(batch).collect()
-        })
-        .collect()
-}
 
 fn check(
     name: &str,

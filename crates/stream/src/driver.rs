@@ -2,6 +2,7 @@
 //! graph out, one thread or many workers, is an [`Execution`]'s matter. Decoding may use a pool of threads behind the
 //! reader.
 
+mod early;
 mod epoch;
 mod resume;
 mod steps;
@@ -126,6 +127,10 @@ pub struct Driver {
     again: Option<Again>,
     /// Static tables that are looked at again.
     static_tables: Vec<Arc<ReloadedTable>>,
+    /// Update mode: when early rows are due.
+    early_due: Micros,
+    /// Notes that the checkpoint on its way makes needless.
+    noted: Vec<String>,
 }
 
 /// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
@@ -195,6 +200,8 @@ impl Driver {
             weighed_at: None,
             static_tables: Vec::new(),
             again: None,
+            early_due: Micros::MIN,
+            noted: Vec::new(),
         }
     }
 
@@ -538,6 +545,7 @@ impl Driver {
             }
             progress.health = outlet.sink.health();
         }
+        self.early_if_due(&marks)?;
         self.keep_within_budget()?;
         if let Some(length) = self.epoch.end(started.elapsed()) {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);

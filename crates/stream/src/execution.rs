@@ -9,7 +9,7 @@ use fyke_types::{Micros, Result};
 use crate::cluster::restored_for;
 use crate::operators::Collected;
 use crate::state::Spill;
-use crate::{Customer, GiveOf, Graph, Marks, NodeId, NodeState, OperatorProgress, Snapshot, Tagged};
+use crate::{Customer, EarlyRows, GiveOf, Graph, Marks, NodeId, NodeState, OperatorProgress, Snapshot, Tagged};
 
 /// What the end of an epoch gave.
 #[derive(Debug, Default)]
@@ -44,6 +44,14 @@ pub trait Execution: Send {
     /// # Errors
     /// The operators', and where a worker is lost.
     fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing>;
+
+    /// Update mode: what changed groups would give if their windows closed now, by outlet.
+    ///
+    /// # Errors
+    /// The operators'.
+    fn early(&mut self) -> Result<Vec<EarlyRows>> {
+        Ok(Vec::new())
+    }
 
     /// Up to where windows were closed ahead of the watermark, by customer.
     ///
@@ -122,6 +130,11 @@ impl Execution for Alone {
         let late_inside = self.graph.close_epoch(marks)?;
         let rows = self.outlets.iter().map(Collected::take).collect();
         Ok(Closing { late_inside, late: std::mem::take(&mut self.late), rows })
+    }
+
+    fn early(&mut self) -> Result<Vec<EarlyRows>> {
+        self.graph.early()?;
+        Ok(self.outlets.iter().map(Collected::take_early).collect())
     }
 
     fn closed_ahead(&mut self) -> Result<BTreeMap<Customer, Micros>> {

@@ -1,5 +1,7 @@
 //! Operators and the arrows between them. The order of nodes is topological, so a chain of any depth closes in one pass.
 
+mod early;
+
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 use std::sync::Arc;
@@ -72,6 +74,8 @@ pub struct Graph {
     readers: Vec<Vec<(usize, usize)>>,
     /// Where there are many workers: which of them rows go to.
     router: Option<Router>,
+    /// Update mode, where an output has it.
+    early: Option<early::EarlyPlan>,
 }
 
 impl Graph {
@@ -278,6 +282,11 @@ impl Graph {
         self.keys().iter().position(|own| own == key).map(NodeId)
     }
 
+    /// What [`Graph::snapshot`] calls an operator.
+    pub fn key(&self, node: NodeId) -> String {
+        self.keys().get(node.0).cloned().unwrap_or_default()
+    }
+
     /// Gives an operator its state back, before the first rows.
     ///
     /// # Errors
@@ -368,7 +377,8 @@ impl Graph {
                 })
                 .collect();
             let state = node.operator.remembers().map_or(String::new(), |what| format!("; state: {what}"));
-            lines.push(format!("#{number} {}{state} <- {}", node.operator.describe(), from.join(", ")));
+            let early = self.early_words(number);
+            lines.push(format!("#{number} {}{state}{early} <- {}", node.operator.describe(), from.join(", ")));
         }
         lines.join("\n")
     }

@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod cluster;
 mod customers;
 mod driver;
+mod early;
 mod execution;
 mod graph;
 mod marks;
@@ -20,6 +21,7 @@ mod tracker;
 
 pub use customers::{Customer, Customers};
 pub use driver::{Again, Driver, Outlet, SourceRun, StopSignal};
+pub use early::{Ask, Early, EarlyOperator, EarlyRows, Scope, Touched};
 pub use execution::{Alone, Closing, Execution, Saved};
 pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;

@@ -7,7 +7,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result};
 
 use crate::state::Spill;
-use crate::{Customer, Marks, Memo, Piece, Snapshot};
+use crate::{Customer, EarlyOperator, Marks, Memo, Piece, Snapshot};
 
 /// Rows of one customer, or of all.
 #[derive(Debug, Clone)]
@@ -131,6 +131,11 @@ pub trait Operator: Send {
     fn restore(&mut self, snapshot: Snapshot) -> Result<()> {
         let _ = snapshot;
         Err(Error::internal(format!("{} has no state to restore", self.describe())))
+    }
+
+    /// Its other face in update mode, if it remembers rows and can say what they would give now.
+    fn as_early(&mut self) -> Option<&mut dyn EarlyOperator> {
+        None
     }
 
     /// Moves about so many bytes of what it remembers to disk, if it can; returns the bytes of memory that are free now.

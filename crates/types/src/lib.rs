@@ -3,6 +3,7 @@
 //! The words that all rooms share: schemas, ids, time, errors, and the promises that a source, a
 //! sink and a format make to the engine. No I/O, no plan, no model.
 
+mod changelog;
 mod clock;
 mod dead;
 mod error;
@@ -16,6 +17,7 @@ mod store;
 mod upsert;
 pub mod window;
 
+pub use changelog::{Changelog, LastByKey, OP};
 pub use clock::{Clock, ManualClock, Random, SeededRandom, SystemClock};
 pub use dead::{DeadLetter, dead_letters_to_batch, dead_schema};
 pub use error::{Error, Kind, Result};

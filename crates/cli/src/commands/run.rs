@@ -11,7 +11,7 @@ use fyke::checkpoint::Every;
 use fyke::detect::{Models, register};
 use fyke::types::{Sink, parse_bytes, parse_duration_us};
 use fyke::{
-    CheckpointSettings, ClusterSettings, Context, Error, Progress, Result, RunSettings, Script, SinkMode,
+    CheckpointSettings, ClusterSettings, Context, Emit, Error, Progress, Result, RunSettings, Script, SinkMode,
     StatementKind, StopSignal,
 };
 use fyke_server::Server;
@@ -48,6 +48,11 @@ pub struct Run {
     /// Go on from a checkpoint of another text: what fits of it is used, the rest starts empty
     #[arg(long, requires = "checkpoint")]
     changed_query: bool,
+
+    /// Early results of bare SELECTs: changed groups are printed at most this often, before their windows close. A
+    /// column `op` says what each row is: `upsert` replaces the one of the same key, `delete` takes it back
+    #[arg(long, value_name = "DURATION", value_parser = duration_us)]
+    update_every: Option<i64>,
 
     #[command(flatten)]
     cluster: Cluster,
@@ -206,8 +211,9 @@ impl Run {
             may_change: self.changed_query,
             ..settings
         });
+        let select_emit = self.update_every.map(|every| Emit { changelog: true, ..Emit::update(every) });
         let cluster = self.cluster.settings()?;
-        Ok(RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint, cluster })
+        Ok(RunSettings { follow: !self.once, mode: self.output.mode(), checkpoint, cluster, select_emit })
     }
 
     /// Lends this process to a run that another one coordinates.

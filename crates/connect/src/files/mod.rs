@@ -27,7 +27,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use fyke_types::{Connector, Error, Result, Sink, SinkSpec, Source, TableSpec};
+use fyke_types::{Changelog, Connector, Error, Result, Sink, SinkSpec, Source, TableSpec};
 
 pub(crate) use decode::{Piece, Worker, refused_rows};
 pub use follow::FollowCounters;
@@ -69,7 +69,16 @@ impl Connector for FileConnector {
     }
 
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
-        sinks::sink(spec)
+        if spec.key.is_none() {
+            return sinks::sink(spec);
+        }
+        // JSON lines: each says what it is
+        let log = SinkSpec { schema: Changelog::schema(&spec.schema)?, key: None, ..spec.clone() };
+        Ok(Box::new(Changelog::new(sinks::sink(&log)?, &spec.schema)?))
+    }
+
+    fn takes_upserts(&self, format: &str) -> bool {
+        format == "JSON"
     }
 }
 

@@ -3,5 +3,5 @@
 mod sink;
 mod source;
 
-pub use sink::MemorySink;
+pub use sink::{MemorySink, Written};
 pub use source::{MemoryInput, MemorySource};

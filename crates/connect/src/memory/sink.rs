@@ -4,7 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
-use fyke_types::{Error, Result, Sink};
+use arrow::datatypes::SchemaRef;
+use fyke_types::{Error, LastByKey, Result, Sink};
+
+/// What was written, in update mode among it what was taken back.
+#[derive(Debug, Clone)]
+pub enum Written {
+    /// Rows.
+    Rows(RecordBatch),
+    /// Keys whose rows were deleted.
+    Deletes(RecordBatch),
+}
 
 /// Keeps all batches; clones share them.
 #[derive(Debug, Clone, Default)]
@@ -13,9 +23,9 @@ pub struct MemorySink(Arc<Mutex<Kept>>);
 #[derive(Debug, Default)]
 struct Kept {
     /// What can be seen, by part; without checkpoints all of it is part 0.
-    seen: BTreeMap<u64, Vec<RecordBatch>>,
-    prepared: BTreeMap<u64, Vec<RecordBatch>>,
-    pending: Vec<RecordBatch>,
+    seen: BTreeMap<u64, Vec<Written>>,
+    prepared: BTreeMap<u64, Vec<Written>>,
+    pending: Vec<Written>,
     exactly_once: bool,
     finished: bool,
 }
@@ -39,12 +49,36 @@ impl MemorySink {
 
     /// The batches so far, in the order of writing.
     pub fn batches(&self) -> Vec<RecordBatch> {
+        let rows = |written: &Written| match written {
+            Written::Rows(rows) => Some(rows.clone()),
+            Written::Deletes(_) => None,
+        };
+        self.kept().seen.values().flatten().filter_map(rows).collect()
+    }
+
+    /// All that was written so far, in its order.
+    pub fn written(&self) -> Vec<Written> {
         self.kept().seen.values().flatten().cloned().collect()
+    }
+
+    /// The last row of each key: what a consumer of update mode holds.
+    ///
+    /// # Errors
+    /// `Usage` for a key that is no column.
+    pub fn last_by_key(&self, schema: &SchemaRef, key: &[String]) -> Result<RecordBatch> {
+        let mut last = LastByKey::new(schema, key)?;
+        for written in self.written() {
+            match written {
+                Written::Rows(rows) => last.write(&rows)?,
+                Written::Deletes(keys) => last.delete(&keys)?,
+            }
+        }
+        last.rows()
     }
 
     /// Rows so far.
     pub fn rows(&self) -> usize {
-        self.kept().seen.values().flatten().map(RecordBatch::num_rows).sum()
+        self.batches().iter().map(RecordBatch::num_rows).sum()
     }
 
     /// Whether the writer has finished.
@@ -53,13 +87,23 @@ impl MemorySink {
     }
 }
 
+impl Kept {
+    fn take(&mut self, written: Written) {
+        match self.exactly_once {
+            true => self.pending.push(written),
+            false => self.seen.entry(0).or_default().push(written),
+        }
+    }
+}
+
 impl Sink for MemorySink {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let mut kept = self.kept();
-        match kept.exactly_once {
-            true => kept.pending.push(batch.clone()),
-            false => kept.seen.entry(0).or_default().push(batch.clone()),
-        }
+        self.kept().take(Written::Rows(batch.clone()));
+        Ok(())
+    }
+
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        self.kept().take(Written::Deletes(keys.clone()));
         Ok(())
     }
 

@@ -9,12 +9,15 @@ use datafusion_functions_aggregate_common::aggregate::groups_accumulator::Groups
 use fyke_functions::distinct_count_accumulator;
 use fyke_functions::windows::window_spec;
 use fyke_stream::Operator;
-use fyke_stream::operators::{Assign, Grouping, PaneAggregate, SessionAggregate, WindowAggregate};
+use fyke_stream::operators::{
+    Assign, AssignAll, EarlyAggregate, Grouping, PaneAggregate, SessionAggregate, WindowAggregate,
+};
 use fyke_stream::state::{AccumulatorFactory, Aggregate};
 use fyke_types::{Error, Result, WindowSpec};
 
 use super::build::{Built, Planner};
 use super::facts::{Fact, is_member_of, of_aggregate, of_expression};
+use super::key;
 use crate::batch::window_call;
 use crate::errors::running_error;
 
@@ -32,6 +35,7 @@ impl Planner<'_> {
         self.per_customer |= by_customer;
         let operator = self.operator(plan, &facts, window_at, grouping)?;
         let node = self.graph.add(operator, &[input.node]);
+        self.note_key(node, Some(key::of_groups(plan, &facts, window_at)));
         let window = window_at.map(|at| &plan.group_expr[at]);
         let keep = |(at, fact): (usize, &Fact)| match fact {
             Fact::Customer if !by_customer => Fact::Plain,
@@ -59,12 +63,12 @@ impl Planner<'_> {
         if let Some(at) = call.or_else(|| facts.iter().position(|fact| fact.is_window())) {
             return Ok(Some(at));
         }
-        if self.bounded {
+        if self.bounded || self.early {
             return Ok(None);
         }
         Err(Error::unsupported("an aggregate without a window in a live stream")
             .detail("its groups would never close")
-            .hint("add a window such as tumble(time, INTERVAL '1 minute') to GROUP BY, or run with --once"))
+            .hint("add a window such as tumble(time, INTERVAL '1 minute') to GROUP BY, or ask for early results (OPTIONS ('emit' 'update')), or run with --once"))
     }
 
     fn grouping(&self, plan: &AggregatePlan, window_at: Option<usize>, by_customer: bool) -> Result<Grouping> {
@@ -105,18 +109,25 @@ impl Planner<'_> {
         window_at: Option<usize>,
         grouping: Grouping,
     ) -> Result<Box<dyn Operator>> {
-        let Some(at) = window_at else { return Ok(Box::new(WindowAggregate::new(grouping, Assign::Whole))) };
+        let one = |grouping: Grouping, assign: Assign| -> Box<dyn Operator> {
+            match self.early {
+                true => Box::new(EarlyAggregate::new(grouping, AssignAll::One(assign))),
+                false => Box::new(WindowAggregate::new(grouping, assign)),
+            }
+        };
+        let Some(at) = window_at else { return Ok(one(grouping, Assign::Whole)) };
         let expression = &plan.group_expr[at];
         let Some(call) = window_call(expression) else {
             let column = self.expression(expression, plan.input.schema())?;
             debug_assert!(facts[at].is_window(), "only windows are given");
-            return Ok(Box::new(WindowAggregate::new(grouping, Assign::Given(column))));
+            return Ok(one(grouping, Assign::Given(column)));
         };
         let time = self.expression(&call.args[0], plan.input.schema())?;
         let spec = window_spec(call.name(), &call.args[1..]).map_err(running_error)?;
         Ok(match spec {
-            WindowSpec::Tumble { width, offset } => {
-                Box::new(WindowAggregate::new(grouping, Assign::Tumble { time, width, offset }))
+            WindowSpec::Tumble { width, offset } => one(grouping, Assign::Tumble { time, width, offset }),
+            WindowSpec::Hop { .. } | WindowSpec::Cumulate { .. } if self.early => {
+                Box::new(EarlyAggregate::new(grouping, AssignAll::Overlapping { time, spec }))
             }
             WindowSpec::Hop { .. } | WindowSpec::Cumulate { .. } => Box::new(PaneAggregate::new(grouping, time, spec)),
             WindowSpec::Session { gap } => Box::new(SessionAggregate::new(grouping, time, gap)?),

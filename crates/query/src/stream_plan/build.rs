@@ -12,16 +12,19 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use futures::future::BoxFuture;
-use fyke_stream::operators::{Collect, Collected, EachBatch, Filter, Project, Slot, Step, StepPort, Union};
+use fyke_stream::operators::{
+    Collect, Collected, EachBatch, Filter, Project, Slot, Step, StepPort, Union, Upserts, UpsertsOf,
+};
 use fyke_stream::{CustomerBy, Graph, NodeId};
 use fyke_types::{Error, Result};
 
 use super::facts::{Fact, of_expression};
 use super::share::{Shared, share};
-use super::{leaf, rules};
+use super::{key, leaf, rules};
 use crate::as_of::as_node;
 use crate::batch::rewrite_select_lists;
 use crate::check::check_deterministic;
+use crate::emit::Emit;
 use crate::errors::running_error;
 use crate::provider::Provider;
 use crate::reloads::Reloads;
@@ -49,8 +52,21 @@ pub struct StreamJob {
     pub sources: Vec<StreamSource>,
     /// By plan: where its rows are collected.
     pub outputs: Vec<Collected>,
+    /// By plan: what its rows replace each other by, in update mode.
+    pub upserts: Vec<Option<UpsertsOf>>,
     /// Whether some operator follows the customers' own watermarks.
     pub per_customer: bool,
+}
+
+/// A plan of a job and where its rows go.
+#[derive(Clone)]
+pub struct PlanTo {
+    /// The output's name.
+    pub name: String,
+    /// The query.
+    pub plan: LogicalPlan,
+    /// Early results, if they are wanted.
+    pub emit: Option<Emit>,
 }
 
 /// Plans analysed plans as one job. `bounded`: the input ends (`--once`), so that what has no window may answer then.
@@ -58,32 +74,61 @@ pub struct StreamJob {
 /// # Errors
 /// `Unsupported` with reason and remedy for what cannot run as a stream.
 pub(crate) async fn plan_stream(
-    plans: Vec<(String, LogicalPlan)>,
+    plans: Vec<PlanTo>,
     state: &SessionState,
     bounded: bool,
     reloads: &Reloads,
 ) -> Result<StreamJob> {
-    let (names, plans): (Vec<String>, Vec<LogicalPlan>) = plans.into_iter().unzip();
-    let plans = plans
-        .into_iter()
-        .map(|plan| {
-            check_deterministic(&plan)?;
-            let plan = rewrite_select_lists(plan).map_err(running_error)?;
+    let every = common_every(&plans)?;
+    let shaped = plans
+        .iter()
+        .map(|to| {
+            check_deterministic(&to.plan)?;
+            let plan = rewrite_select_lists(to.plan.clone()).map_err(running_error)?;
             rules::shape(plan, state).map_err(running_error)
         })
         .collect::<Result<Vec<_>>>()?;
-    let shared = share(plans, state).map_err(running_error)?;
+    let shared = share(shaped, state).map_err(running_error)?;
     let mut planner = Planner::new(state, shared, bounded, reloads);
     planner.add_sources()?;
-    let mut outputs = Vec::new();
-    for (at, name) in names.iter().enumerate() {
+    let mut outputs = vec![Collected::default(); 0];
+    outputs.resize_with(plans.len(), Collected::default);
+    let (mut upserts, mut ends) = (vec![None; plans.len()], vec![None; plans.len()]);
+    // what several outputs share is built for early results if one wants them
+    let mut order: Vec<usize> = (0..plans.len()).collect();
+    order.sort_by_key(|at| plans[*at].emit.is_none());
+    for at in order {
+        let PlanTo { name, emit, .. } = &plans[at];
         let plan = planner.shared.plans[at].clone();
+        planner.early = emit.is_some();
         let built = planner.build(&plan).await?;
-        let collected = Collected::default();
-        planner.graph.add(Box::new(Collect::new(collected.clone(), name)), &[built.node]);
-        outputs.push(collected);
+        let Some(emit) = emit else {
+            planner.graph.add(Box::new(Collect::new(outputs[at].clone(), name)), &[built.node]);
+            continue;
+        };
+        let of = planner.upserts_of(name, built.node, &plan, emit)?;
+        let end = Upserts::new(outputs[at].clone(), name, of.clone())?;
+        ends[at] = Some(planner.graph.add(Box::new(end), &[built.node]));
+        upserts[at] = Some(of);
     }
-    Ok(StreamJob { graph: planner.graph, sources: planner.sources, outputs, per_customer: planner.per_customer })
+    if let Some(every) = every {
+        planner.graph.begin_early(every, &ends)?;
+    }
+    let Planner { graph, sources, per_customer, .. } = planner;
+    Ok(StreamJob { graph, sources, outputs, upserts, per_customer })
+}
+
+/// How often early rows are wanted; all outputs of a job that want them share a clock.
+fn common_every(plans: &[PlanTo]) -> Result<Option<fyke_types::Micros>> {
+    let mut wanted = plans.iter().filter_map(|to| to.emit.as_ref().map(|emit| (&to.name, emit.every)));
+    let Some((first, every)) = wanted.next() else { return Ok(None) };
+    match wanted.find(|(_, other)| *other != every) {
+        Some((other, _)) => {
+            Err(Error::unsupported(format!("{first} and {other} with early results at different times"))
+                .hint("give both outputs the same 'every', or run them as two scripts"))
+        }
+        None => Ok(Some(every)),
+    }
 }
 
 /// A node that has been built, and what its columns are.
@@ -110,6 +155,10 @@ pub(super) struct Planner<'a> {
     pub(super) reloads: &'a Reloads,
     /// How many sides of joins have such a table.
     pub(super) static_sides: usize,
+    /// Whether the plan at hand gives early results.
+    pub(super) early: bool,
+    /// By node: what its rows are unique by, where that is known.
+    pub(super) keys: BTreeMap<NodeId, key::Key>,
     shared: Shared,
     sources: Vec<StreamSource>,
     tables: BTreeMap<String, TableNode>,
@@ -132,6 +181,8 @@ impl<'a> Planner<'a> {
             per_customer: false,
             reloads,
             static_sides: 0,
+            early: false,
+            keys: BTreeMap::new(),
             shared,
             sources: Vec::new(),
             tables: BTreeMap::new(),
@@ -208,12 +259,16 @@ impl<'a> Planner<'a> {
                         .collect::<Result<Vec<_>>>()?;
                     let schema = Arc::new(projection.schema.as_arrow().clone());
                     let node = self.graph.add(Box::new(Project::new(expressions, schema)), &[input.node]);
+                    let of = self.keys.get(&input.node);
+                    let key = of.map(|of| key::projected(of, &projection.expr, &projection.input));
+                    self.note_key(node, key);
                     Ok(Built { node, facts })
                 }
                 LogicalPlan::Filter(filter) => {
                     let input = self.build(&filter.input).await?;
                     let predicate = self.expression(&filter.predicate, filter.input.schema())?;
                     let node = self.graph.add(Box::new(Filter::new(predicate)), &[input.node]);
+                    self.note_key(node, self.keys.get(&input.node).cloned());
                     Ok(Built { node, facts: input.facts })
                 }
                 LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate).await,
@@ -290,6 +345,7 @@ impl<'a> Planner<'a> {
             .map(|(at, field)| Arc::new(PhysicalColumn::new(field.name(), *at)) as Arc<dyn PhysicalExpr>)
             .collect();
         let node = self.graph.add(Box::new(Project::new(expressions, schema)), &[built.node]);
+        self.note_key(node, self.keys.get(&built.node).map(|of| key::selected(of, &columns)));
         Ok(Built { node, facts })
     }
 
@@ -362,7 +418,7 @@ impl<'a> Planner<'a> {
         });
         let key = key.filter(|key| all.iter().all(|keys| keys.contains(key)));
         let by_customer = key.is_some() && all.iter().all(|keys| facts_of(keys).contains(&Fact::Customer));
-        if key.is_none() && !self.bounded {
+        if key.is_none() && !self.bounded && !self.early {
             return Err(Error::unsupported("a window function that does not partition by a window, in a live stream")
                 .detail("its rows never come to an end")
                 .hint("PARTITION BY the window column first, or run with --once"));
@@ -373,7 +429,23 @@ impl<'a> Planner<'a> {
             Some(key) => Some(self.expression(key, window.input.schema())?),
             None => None,
         };
-        self.step(plan, "Window", vec![(input, time)], facts, by_customer).await
+        self.step_of_one(plan, "Window", input, time, facts, by_customer).await
+    }
+
+    /// A step that keeps its input's columns, so that rows stay unique by the same ones.
+    async fn step_of_one(
+        &mut self,
+        plan: &LogicalPlan,
+        name: &str,
+        input: Built,
+        time: Option<Arc<dyn PhysicalExpr>>,
+        facts: Vec<Fact>,
+        by_customer: bool,
+    ) -> Result<Built> {
+        let key = self.keys.get(&input.node).cloned();
+        let built = self.step(plan, name, vec![(input, time)], facts, by_customer).await?;
+        self.note_key(built.node, key);
+        Ok(built)
     }
 
     async fn unnest(&mut self, plan: &LogicalPlan, unnest: &datafusion::logical_expr::Unnest) -> Result<Built> {
@@ -407,7 +479,7 @@ impl<'a> Planner<'a> {
         };
         let input = self.build(&below).await?;
         let facts = vec![Fact::Plain; plan.schema().fields().len()];
-        self.step(plan, &first_word(plan), vec![(input, None)], facts, false).await
+        self.step_of_one(plan, &first_word(plan), input, None, facts, false).await
     }
 
     /// A DataFusion node over the rows that close together. Facts of customers hold only where it is kept by customer.

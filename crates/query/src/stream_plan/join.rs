@@ -10,7 +10,7 @@ use fyke_types::{Error, Result, Span, WindowSpec};
 
 use super::build::{Built, Planner, is_static};
 use super::facts::{Fact, of_expression};
-use super::leaf;
+use super::{key, leaf};
 use crate::errors::running_error;
 
 impl Planner<'_> {
@@ -37,7 +37,7 @@ impl Planner<'_> {
         if times.is_none() {
             match self.interval_ports(join, &left, &right)? {
                 Ok(ports) => return self.interval_join(join, ports, &left, &right),
-                Err(reason) if !self.bounded => {
+                Err(reason) if !self.bounded && !self.early => {
                     return Err(Error::unsupported("a join of two live streams without a common window")
                         .detail(format!("and without an interval between their times: {reason}"))
                         .hint("bound each side's time by the other's, as in ON a.k = b.k AND b.time BETWEEN a.time - INTERVAL '1 minute' AND a.time + INTERVAL '1 minute'; or join windowed results ON l.w = r.w (or on start, where both windows have the same fixed width); or run with --once"));
@@ -52,7 +52,11 @@ impl Planner<'_> {
         };
         let facts = joined_facts(join, &left, &right);
         let name = format!("{} join", join.join_type);
-        self.step(plan, &name, vec![(left, left_time), (right, right_time)], facts, by_customer).await
+        let keys = self.keys.get(&left.node).zip(self.keys.get(&right.node));
+        let key = keys.map(|(left, right)| key::joined(join, left, right));
+        let built = self.step(plan, &name, vec![(left, left_time), (right, right_time)], facts, by_customer).await?;
+        self.note_key(built.node, key);
+        Ok(built)
     }
 
     /// The window column behind a join key: the key itself, or the window that its start or end belongs to.
@@ -127,7 +131,15 @@ impl Planner<'_> {
         if let Some((table, kept)) = reloading {
             operator = operator.reloading(table, kept, Arc::new(fixed.schema().as_arrow().clone()));
         }
-        Ok(Built { node: self.graph.add(Box::new(operator), &[input.node]), facts })
+        let node = self.graph.add(Box::new(operator), &[input.node]);
+        // several static rows for one of the stream are found when they come
+        let before = if stream_is_left || join.schema.fields().len() == input.facts.len() {
+            0
+        } else {
+            join.schema.fields().len().saturating_sub(input.facts.len())
+        };
+        self.note_key(node, self.keys.get(&input.node).map(|of| key::shifted(of, before)));
+        Ok(Built { node, facts })
     }
 }
 

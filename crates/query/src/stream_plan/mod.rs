@@ -9,13 +9,14 @@ mod build;
 mod facts;
 mod interval;
 mod join;
+mod key;
 mod leaf;
 mod rules;
 mod share;
 
 pub use build::SourceFrom;
 pub(crate) use build::plan_stream;
-pub use build::{StreamJob, StreamSource};
+pub use build::{PlanTo, StreamJob, StreamSource};
 
 use datafusion::logical_expr::LogicalPlan;
 

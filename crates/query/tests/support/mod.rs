@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use fyke_query::{Context, TableSettings};
+use fyke_query::{Context, ContextBuilder, TableSettings};
 use fyke_stream::{CustomerBy, TimeSettings};
 use fyke_types::{Event, Input, InputId, ReadOptions, Reader, Result, Rows, Source, window};
+use proptest::prelude::*;
 
 /// One request of the generated log.
 #[derive(Debug, Clone)]
@@ -131,18 +132,27 @@ impl Reader for Rehearsal {
 }
 
 /// A context with a stream table `requests` over these inputs.
+#[allow(dead_code, reason = "each test file uses a part of this module")]
 pub fn context(inputs: Vec<Vec<RecordBatch>>, lateness: i64, customer: Option<&str>) -> Context {
     context_of(Rehearsed { inputs, endless: false }, lateness, customer)
 }
 
 /// The same over any rehearsed source.
+#[allow(dead_code, reason = "each test file uses a part of this module")]
 pub fn context_of(source: Rehearsed, lateness: i64, customer: Option<&str>) -> Context {
     context_with(source, lateness, customer, 1)
 }
 
 /// The same with so many workers.
+#[allow(dead_code, reason = "each test file uses a part of this module")]
 pub fn context_with(source: Rehearsed, lateness: i64, customer: Option<&str>, workers: usize) -> Context {
-    let context = Context::builder().short_epochs(true).workers(workers).build();
+    context_from(Context::builder().short_epochs(true).workers(workers), source, lateness, customer)
+}
+
+/// The same with settings of the context.
+#[allow(dead_code, reason = "each test file uses a part of this module")]
+pub fn context_from(builder: ContextBuilder, source: Rehearsed, lateness: i64, customer: Option<&str>) -> Context {
+    let context = builder.build();
     let time = TimeSettings {
         event_time: Some("time".to_owned()),
         lateness,
@@ -152,4 +162,39 @@ pub fn context_with(source: Rehearsed, lateness: i64, customer: Option<&str>, wo
     let settings = TableSettings { time, ..TableSettings::default() };
     context.register_source("requests", Arc::new(source), settings, true).expect("registers");
     context
+}
+
+/// Rows with bursts and gaps.
+pub fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let row = (0i64..90, 0usize..3, 0usize..5, prop::option::weighted(0.9, 0i64..10), 0.0f64..1.0, 0i64..1_000_000);
+    prop::collection::vec(row, 0..150).prop_map(|rows| {
+        rows.into_iter()
+            .map(|(second, host, addr, n, x, micros)| Row {
+                // bursts: neighbours fall into few seconds, with gaps between
+                time: (second / 7 * 11 + second % 3) * SECOND + micros % 3 * 500_000,
+                host: ["a", "b", "c"][host].to_owned(),
+                addr: addr.to_string(),
+                n,
+                x,
+            })
+            .collect()
+    })
+}
+
+/// Spreads rows over inputs, each in time order but for a disorder below the lateness, and cuts them into batches.
+pub fn arrange(rows: &[Row], inputs: usize, size: usize, lateness: i64, salt: u64) -> Vec<Vec<RecordBatch>> {
+    let mut of_input: Vec<Vec<(i64, Row)>> = vec![Vec::new(); inputs];
+    for (number, row) in rows.iter().enumerate() {
+        let mixed = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15 ^ salt);
+        let arrival = row.time + (mixed >> 17) as i64 % lateness.max(1);
+        of_input[(mixed >> 40) as usize % inputs].push((arrival, row.clone()));
+    }
+    of_input
+        .into_iter()
+        .map(|mut rows| {
+            rows.sort_by_key(|(arrival, _)| *arrival);
+            let rows: Vec<Row> = rows.into_iter().map(|(_, row)| row).collect();
+            rows.chunks(size).map(batch).collect()
+        })
+        .collect()
 }

@@ -32,6 +32,8 @@ pub struct Keeper {
     kept: Kept,
     /// The one on its way.
     flight: Option<Flight>,
+    /// Notes written so far: see `notes.rs`.
+    noted: u64,
 }
 
 impl Keeper {
@@ -69,7 +71,7 @@ impl Keeper {
         let now = clock.now();
         let manifest = last.unwrap_or_else(|| Manifest { run: format!("{now:x}"), ..Manifest::default() });
         let (store, clock, process) = (Arc::clone(store), Arc::clone(clock), process.to_owned());
-        let mut keeper = Self { store, every, clock, process, manifest, resumed_from, kept, flight: None };
+        let mut keeper = Self { store, every, clock, process, manifest, resumed_from, kept, flight: None, noted: 0 };
         if keeper.manifest.complete {
             return Ok(Some(keeper));
         }
@@ -202,6 +204,15 @@ impl Keeper {
     ) -> Result<()> {
         self.begin(draft, snapshot)?;
         self.settle(true).map(|_| ())
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    pub(super) fn next_note(&mut self) -> u64 {
+        self.noted += 1;
+        self.noted
     }
 
     /// The next manifest.

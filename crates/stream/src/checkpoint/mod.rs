@@ -8,6 +8,7 @@ mod flight;
 mod folder;
 mod keeper;
 mod manifest;
+mod notes;
 mod objects;
 mod segments;
 

@@ -39,6 +39,7 @@ impl Driver {
             return Ok(true);
         }
         self.resume_operators(&manifest)?;
+        self.recall_early()?;
         // operators learn the marks in force; nothing closes by them that had not closed before
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         self.execution.close_epoch(&marks)?;
@@ -167,6 +168,7 @@ impl Driver {
             sinks: sinks.clone(),
             ..Manifest::default()
         };
+        self.noted = self.early_notes()?;
         if let Some(keeper) = &mut self.keeper {
             let execution = &mut self.execution;
             keeper.begin(draft, |give| if complete { Ok(Vec::new()) } else { execution.snapshot(give) })?;
@@ -188,6 +190,7 @@ impl Driver {
                 sink.commit(prepared)?;
             }
         }
+        self.forget_early_notes()?;
         Ok(true)
     }
 

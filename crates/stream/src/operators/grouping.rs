@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Micros, Result, window};
 
-use crate::state::{Aggregate, Shape, evaluate, evaluate_filter};
+use crate::state::{Aggregate, RowSet, Shape, Store, evaluate, evaluate_filter};
 use crate::{Customer, Tagged};
 
 /// Keys and aggregates of a `GROUP BY`, its window apart.
@@ -108,6 +108,20 @@ impl Grouping {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// The one row of an aggregate over nothing, without keys and window.
+    ///
+    /// # Errors
+    /// When an accumulator fails.
+    pub fn of_nothing(&self, scratch: &mut Vec<usize>) -> Result<RecordBatch> {
+        let mut store = Store::new(&self.key_schema, &self.aggregates)?;
+        let nothing = self.evaluate(&RecordBatch::new_empty(Arc::clone(&self.input)))?;
+        // without a filter DataFusion's accumulators take every group for seen
+        let filters = vec![Some(BooleanArray::from(Vec::<bool>::new())); nothing.arguments.len()];
+        store.update(&RowSet::All(0), &[], &nothing.arguments, &filters, scratch)?;
+        let (_, keys, results) = store.emit()?;
+        self.batch(None, keys, results)
     }
 
     /// For EXPLAIN.

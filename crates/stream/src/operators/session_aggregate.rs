@@ -5,7 +5,7 @@
 //! session is a run of such parts; when the watermark has *passed* its end, their states are merged.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
 use datafusion::arrow::array::ArrayRef;
@@ -19,11 +19,15 @@ use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate_time, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged, engine_error};
+use crate::{
+    Customer, EarlyOperator, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged, engine_error,
+};
 
+mod early;
 mod keys;
 mod saved;
 
+use early::Dirty;
 use keys::{KeyId, Keys};
 use saved::SavedBatch;
 
@@ -73,13 +77,14 @@ struct Sessions {
     keys: Keys,
     parts: usize,
     closed_to: Micros,
+    dirty: Dirty,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        let (panes, sealed, timers, keys) = Default::default();
+        let (panes, sealed, timers, keys, dirty) = Default::default();
         // not zero: sessions before 1970 are open too
-        Self { panes, sealed, timers, keys, parts: 0, closed_to: WATERMARK_START }
+        Self { panes, sealed, timers, keys, parts: 0, closed_to: WATERMARK_START, dirty }
     }
 }
 
@@ -100,6 +105,9 @@ pub struct SessionAggregate {
     customers: BTreeMap<Customer, Sessions>,
     marks: Marks,
     numbers: PieceNumbers,
+    /// Update mode: whether all sessions of a customer are asked for, or those of changed keys.
+    early_whole: Option<bool>,
+    changed: BTreeSet<Customer>,
 }
 
 impl SessionAggregate {
@@ -111,7 +119,8 @@ impl SessionAggregate {
         let fields = grouping.key_schema.fields().iter().map(|f| SortField::new(f.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
         let (customers, marks, numbers) = (BTreeMap::new(), Marks::start(), PieceNumbers::default());
-        Ok(Self { grouping, time, gap, converter, customers, marks, numbers })
+        let (early_whole, changed) = (None, BTreeSet::new());
+        Ok(Self { grouping, time, gap, converter, customers, marks, numbers, early_whole, changed })
     }
 
     /// The keys of so many rows, numbered.
@@ -132,6 +141,10 @@ impl SessionAggregate {
         let closed = sessions.take_ripe(up_to, gap, everything);
         if !closed.is_empty() {
             let batch = Self::emit(&self.grouping, &self.converter, sessions, &closed)?;
+            if self.early_whole.is_some() {
+                sessions.note_closed(&self.grouping, &closed, &batch);
+                self.changed.insert(customer);
+            }
             out.give(customer, batch);
             sessions.forget(&closed);
         }
@@ -314,6 +327,9 @@ impl Sessions {
                 }
             }
             self.keys.release(session.key);
+            if !self.keys.is_held(session.key) {
+                self.dirty.keys.remove(&session.key);
+            }
         }
     }
 
@@ -392,6 +408,10 @@ impl Operator for SessionAggregate {
             }
         }
         let pane_of = |row: usize| times[row].map(|time| time - time.rem_euclid(gap));
+        if self.early_whole.is_some() {
+            sessions.dirty.keys.extend(ids.iter().zip(&times).filter(|(_, time)| time.is_some()).map(|(key, _)| *key));
+            self.changed.insert(customer);
+        }
         for (start, set) in partition_rows(times.len(), pane_of) {
             sessions.update(start, &set, &ids, &times, &evaluated, &self.grouping)?;
         }
@@ -449,11 +469,19 @@ impl Operator for SessionAggregate {
             let keys = self.number_keys(customer, &content.keys, content.first.len())?;
             let sessions = self.customers.entry(customer).or_default();
             sessions.take_back(piece, content, &keys, self.gap);
+            if self.early_whole.is_some() {
+                sessions.dirty.keys.extend(sessions.keys.ids());
+                self.changed.insert(customer);
+            }
         }
         for (customer, closed_to) in snapshot.memo.closed {
             self.customers.entry(customer).or_default().closed_to = closed_to;
         }
         Ok(())
+    }
+
+    fn as_early(&mut self) -> Option<&mut dyn EarlyOperator> {
+        Some(self)
     }
 
     fn state_size(&self) -> StateSize {

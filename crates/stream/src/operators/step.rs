@@ -1,7 +1,7 @@
 //! A DataFusion plan over the rows that close together: joins of windowed results, top-N per window, and, at the end
 //! of bounded input, whatever has no window.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -15,7 +15,10 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 use super::{Slot, plan};
 use crate::operator::combined;
 use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Piece, Place, Route, Snapshot, StateSize, Tagged};
+use crate::{
+    Ask, Customer, Early, EarlyOperator, Give, Marks, Memo, Operator, Output, Piece, Place, Route, Scope, Snapshot,
+    StateSize, Tagged,
+};
 
 /// An input of a [`Step`].
 pub struct StepPort {
@@ -36,6 +39,8 @@ pub struct Step {
     waiting: BTreeMap<Customer, BTreeMap<Micros, Vec<Vec<Waiting>>>>,
     marks: Marks,
     numbers: PieceNumbers,
+    /// Update mode: customers of whom rows came or went.
+    changed: Option<BTreeSet<Customer>>,
 }
 
 /// Rows that wait, as a piece of the state.
@@ -56,7 +61,7 @@ impl Step {
         by_customer: bool,
     ) -> Self {
         let (waiting, marks, numbers) = (BTreeMap::new(), Marks::start(), PieceNumbers::default());
-        Self { name: name.into(), ports, plan, context, by_customer, waiting, marks, numbers }
+        Self { name: name.into(), ports, plan, context, by_customer, waiting, marks, numbers, changed: None }
     }
 
     fn has_window(&self) -> bool {
@@ -89,24 +94,79 @@ impl Step {
         if ripe.is_empty() {
             return Ok(());
         }
+        self.changed.as_mut().map(|changed| changed.insert(customer));
         let mut inputs: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.ports.len()];
         for ports in ripe.into_values() {
             for (input, batches) in inputs.iter_mut().zip(ports) {
                 input.extend(batches.into_iter().map(|waiting| waiting.rows));
             }
         }
+        self.run(inputs)?.into_iter().for_each(|batch| out.give(customer, batch));
+        Ok(())
+    }
+
+    fn run(&self, inputs: Vec<Vec<RecordBatch>>) -> Result<Vec<RecordBatch>> {
         for (port, rows) in self.ports.iter().zip(inputs) {
             port.slot.fill(rows);
         }
-        let rows = plan::run_anew(&self.plan, &self.context)?;
-        rows.into_iter().for_each(|batch| out.give(customer, batch));
-        Ok(())
+        plan::run_anew(&self.plan, &self.context)
+    }
+
+    fn owner(&self, customer: Customer) -> Customer {
+        if self.by_customer { customer } else { Customer::ALL }
+    }
+}
+
+impl EarlyOperator for Step {
+    fn begin_early(&mut self, _: bool) {
+        self.changed = Some(BTreeSet::new());
+    }
+
+    fn take_changed(&mut self) -> BTreeSet<Customer> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn spans_customers(&self) -> bool {
+        !self.by_customer
+    }
+
+    /// The plan over the rows that wait, and the early rows from before on top.
+    fn early(&mut self, inputs: Vec<Early>, ask: &Ask) -> Result<Early> {
+        let ports = self.ports.len();
+        let none = || -> Vec<Vec<RecordBatch>> { (0..ports).map(|_| Vec::new()).collect() };
+        let mut of: BTreeMap<Customer, Vec<Vec<RecordBatch>>> = BTreeMap::new();
+        for (customer, by_end) in self.waiting.iter().filter(|(customer, _)| ask.is_for(**customer)) {
+            let all = of.entry(*customer).or_insert_with(none);
+            for waiting in by_end.values() {
+                for (input, batches) in all.iter_mut().zip(waiting) {
+                    input.extend(batches.iter().map(|waiting| waiting.rows.clone()));
+                }
+            }
+        }
+        for (port, input) in inputs.into_iter().enumerate() {
+            for rows in input.rows {
+                let all = of.entry(self.owner(rows.customer)).or_insert_with(none);
+                if let Some(input) = all.get_mut(port) {
+                    input.push(rows.batch);
+                }
+            }
+        }
+        let mut early = Early { rows: Vec::new(), scope: Scope::Customers };
+        for (customer, inputs) in of.into_iter().filter(|(customer, _)| ask.is_for(*customer)) {
+            if inputs.iter().any(|input| !input.is_empty()) {
+                let rows = self.run(inputs)?;
+                early.rows.extend(rows.into_iter().map(|batch| Tagged { customer, batch }));
+            }
+        }
+        early.rows.retain(|rows| rows.batch.num_rows() > 0);
+        Ok(early)
     }
 }
 
 impl Operator for Step {
     fn on_batch(&mut self, port: usize, rows: Tagged, out: &mut Output) -> Result<()> {
-        let customer = if self.by_customer { rows.customer } else { Customer::ALL };
+        let customer = self.owner(rows.customer);
+        self.changed.as_mut().map(|changed| changed.insert(customer));
         let ends = self.ends(port, &rows.batch)?;
         let closed = self.marks.of(customer);
         let ports = self.ports.len();
@@ -201,8 +261,13 @@ impl Operator for Step {
                 return Err(Error::data(format!("{} has no input {port}", self.describe())));
             };
             batches.push(Waiting { number: piece.number, rows: piece.content()?.clone(), given: piece.kept });
+            self.changed.as_mut().map(|changed| changed.insert(customer));
         }
         Ok(())
+    }
+
+    fn as_early(&mut self) -> Option<&mut dyn EarlyOperator> {
+        Some(self)
     }
 
     fn state_size(&self) -> StateSize {

@@ -3,35 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
-use datafusion::physical_expr::PhysicalExpr;
-use fyke_types::{Micros, Result, Span, WATERMARK_END, WATERMARK_START, tumble, window};
+use fyke_types::{Micros, Result, WATERMARK_END, WATERMARK_START};
 
-use super::Grouping;
 use super::grouping::Evaluated;
+use super::{Assign, Grouping};
 use crate::operator::combined;
-use crate::state::{Parts, PieceNumbers, RowSet, Spill, Store, evaluate, evaluate_time, partition_rows};
+use crate::state::{Parts, PieceNumbers, Spill, partition_rows};
 use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
-
-/// How a row finds its window.
-#[derive(Debug, Clone)]
-pub enum Assign {
-    /// `tumble(time, width, offset)`.
-    Tumble {
-        /// A timestamp or a window.
-        time: Arc<dyn PhysicalExpr>,
-        /// The width.
-        width: Span,
-        /// Shifts the alignment.
-        offset: Micros,
-    },
-    /// A column that holds a window from below.
-    Given(Arc<dyn PhysicalExpr>),
-    /// No window: one store, closed by the end of input alone.
-    Whole,
-}
 
 /// Open windows by `(end, start)`.
 struct Open {
@@ -78,44 +56,6 @@ impl WindowAggregate {
         }
     }
 
-    /// `(end, start)` of each row's window; none for a row without time.
-    fn windows(&self, batch: &RecordBatch) -> Result<Vec<Option<(Micros, Micros)>>> {
-        match &self.assign {
-            Assign::Whole => Ok(vec![Some((WATERMARK_END, WATERMARK_END)); batch.num_rows()]),
-            Assign::Tumble { time, width, offset } => {
-                let (times, nulls) = evaluate_time(time, batch)?;
-                let mut last = (Micros::MAX, Micros::MIN);
-                Ok(times
-                    .into_iter()
-                    .enumerate()
-                    .map(|(row, t)| {
-                        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                            return None;
-                        }
-                        // neighbours mostly share their window
-                        if t < last.0 || t >= last.1 {
-                            last = tumble(t, *width, *offset);
-                        }
-                        Some((last.1, last.0))
-                    })
-                    .collect())
-            }
-            Assign::Given(column) => {
-                let column = evaluate(column, batch)?;
-                let windows = column.as_struct();
-                let member = |at: usize| -> Result<_> {
-                    Ok(cast(windows.column(at), &window::TIME)?.as_primitive::<TimestampMicrosecondType>().clone())
-                };
-                let (starts, ends) = (member(0)?, member(1)?);
-                Ok((0..batch.num_rows())
-                    .map(|row| {
-                        (windows.is_valid(row) && ends.is_valid(row)).then(|| (ends.value(row), starts.value(row)))
-                    })
-                    .collect())
-            }
-        }
-    }
-
     fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
         let Some(open) = self.open.get_mut(&customer) else { return Ok(()) };
         let ripe = match up_to {
@@ -134,24 +74,12 @@ impl WindowAggregate {
         }
         Ok(())
     }
-
-    /// The one row of an aggregate over nothing.
-    fn emit_of_nothing(&mut self, out: &mut Output) -> Result<()> {
-        let mut store = Store::new(&self.grouping.key_schema, &self.grouping.aggregates)?;
-        let nothing = self.grouping.evaluate(&RecordBatch::new_empty(Arc::clone(&self.grouping.input)))?;
-        // without a filter DataFusion's accumulators take every group for seen
-        let filters = vec![Some(BooleanArray::from(Vec::<bool>::new())); nothing.arguments.len()];
-        store.update(&RowSet::All(0), &[], &nothing.arguments, &filters, &mut self.scratch)?;
-        let (_, keys, results) = store.emit()?;
-        out.give(Customer::ALL, self.grouping.batch(None, keys, results)?);
-        Ok(())
-    }
 }
 
 impl Operator for WindowAggregate {
     fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
         let customer = self.grouping.owner(&rows);
-        let windows = self.windows(&rows.batch)?;
+        let windows = self.assign.windows(&rows.batch)?;
         let evaluated = self.grouping.evaluate(&rows.batch)?;
         let open = self.open.entry(customer).or_default();
         let closed = self.marks.of(customer).max(open.closed_to);
@@ -193,7 +121,7 @@ impl Operator for WindowAggregate {
             }
         }
         if whole && marks.all == WATERMARK_END && !self.emitted && self.grouping.keys.is_empty() && self.holds_keyless {
-            self.emit_of_nothing(out)?;
+            out.give(Customer::ALL, self.grouping.of_nothing(&mut self.scratch)?);
             self.emitted = true;
         }
         self.marks = marks;
@@ -214,11 +142,7 @@ impl Operator for WindowAggregate {
     }
 
     fn describe(&self) -> String {
-        let window = match &self.assign {
-            Assign::Tumble { time, width, offset } => format!("tumble({time}, {width:?}, offset {offset} µs)"),
-            Assign::Given(column) => format!("window {column} from below"),
-            Assign::Whole => "no window, at the end of input".to_owned(),
-        };
+        let window = self.assign.describe();
         format!("WindowAggregate {window} {}", self.grouping.describe())
     }
 

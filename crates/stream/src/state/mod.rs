@@ -1,6 +1,7 @@
 //! What operators remember: one store per open window or pane.
 
 mod aggregate;
+mod keyed;
 mod partition;
 mod parts;
 mod spill;
@@ -8,6 +9,7 @@ mod store;
 mod waiting;
 
 pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
+pub use keyed::{Keyed, KeysAndResults};
 pub use partition::{RowSet, partition_rows};
 pub use parts::{Parts, PieceNumbers, Shape};
 pub use spill::{Spill, Spilled};

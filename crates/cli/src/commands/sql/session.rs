@@ -133,7 +133,7 @@ impl Session {
 
     /// Definitions and EXPLAINs: nothing is read or written.
     fn define(&self, script: &mut Script, stream: bool, plans: &mut Vec<String>) -> Result<()> {
-        let explains = script.statements.iter().any(|s| matches!(s.kind, StatementKind::Explain(_)));
+        let explains = script.statements.iter().any(|s| matches!(s.kind, StatementKind::Explain { .. }));
         if explains && !stream {
             return self.batch(script, plans);
         }

@@ -77,6 +77,12 @@ impl Keys {
         used.map(|(id, _)| KeyId(id as u32)).collect()
     }
 
+    /// Whether anything holds the key.
+    pub fn is_held(&self, id: KeyId) -> bool {
+        let slot = &self.slots[id.0 as usize];
+        slot.used && (slot.panes > 0 || !slot.parts.is_empty())
+    }
+
     /// A pane has rows of this key now.
     pub fn enter_pane(&mut self, id: KeyId) {
         self.slots[id.0 as usize].panes += 1;
