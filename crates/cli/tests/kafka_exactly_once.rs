@@ -1,7 +1,7 @@
 //! Kafka → chained job → Kafka, while the job is killed and the broker restarts: a reader of committed records sees each
 //! row once, and the rows are those of a batch over the same records.
 
-#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on has failed")]
 
 mod support;
 mod topics;

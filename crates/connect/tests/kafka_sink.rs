@@ -167,6 +167,37 @@ fn prepared_rows_are_invisible_until_they_are_committed() {
     sink.finish().expect("finished");
     assert_eq!(committed(kafka, "invisible"), (0..200).collect::<Vec<_>>());
     assert_eq!(std::fs::read_dir(folder.path()).expect("a spool").count(), 0, "nothing is left in the spool");
+    // somebody has removed the newest checkpoint: its rows can't be taken back
+    let told = said(output.open(2, true).expect("open").recover(2));
+    assert!(told.contains("rows of checkpoint 3 already"), "{told}");
+}
+
+#[test]
+fn rows_that_come_while_a_checkpoint_is_on_its_way_belong_to_the_next() {
+    let (kafka, folder) = (shared(), tempfile::tempdir().expect("a folder"));
+    topic(kafka, "overlap", 2);
+    let output = Output::new(kafka, Some(folder.path()), &[("topic", "overlap")]);
+    let mut sink = output.open(1, false).expect("open");
+    sink.write(&rows(0, 10)).expect("written");
+    let first = sink.prepare(2, false).expect("prepared").expect("a part");
+    sink.write(&rows(10, 20)).expect("written");
+    sink.flush().expect("flushed");
+    sink.commit(&first).expect("committed");
+    assert_eq!(committed(kafka, "overlap"), (0..10).collect::<Vec<_>>());
+    sink.write(&rows(20, 30)).expect("written");
+    let second = sink.prepare(3, false).expect("prepared").expect("a part");
+    sink.write(&rows(30, 40)).expect("written");
+    drop(sink);
+    // it died before its second checkpoint was committed: what came after that is read again
+    let mut sink = output.open(2, true).expect("open");
+    sink.commit(&second).expect("committed");
+    sink.recover(3).expect("recovered");
+    assert_eq!(committed(kafka, "overlap"), (0..30).collect::<Vec<_>>());
+    sink.write(&rows(30, 40)).expect("written");
+    let third = sink.prepare(5, true).expect("prepared").expect("a part");
+    sink.commit(&third).expect("committed");
+    sink.finish().expect("finished");
+    assert_eq!(committed(kafka, "overlap"), (0..40).collect::<Vec<_>>());
 }
 
 #[test]

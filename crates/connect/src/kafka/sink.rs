@@ -1,4 +1,4 @@
-//! Rows to topics: at once and perhaps again after a crash, or once with each checkpoint. `docs/kafka.md` is for users.
+//! Rows to topics: at once and perhaps again after a crash, or once with each checkpoint. `docs/kafka-sink.md` is for users.
 //!
 //! `settings` reads what the person wants, `record` makes records of rows, `topics` says where they may go, `producer`
 //! hands them over; `at_least_once` and `exactly_once` are the two promises, the second with `spool` and `progress`.

@@ -49,6 +49,9 @@ pub(super) struct ExactlyOnce {
     committed_at: Instant,
     /// Whether this process has said in Kafka that it has taken over.
     claimed: bool,
+    /// Whether a part is prepared and its checkpoint on its way. A producer has one transaction at a time, so rows of the
+    /// next part stay in the spool until then.
+    pending: bool,
 }
 
 /// A producer that has fenced those before it.
@@ -107,6 +110,7 @@ impl ExactlyOnce {
             committed: Progress { run: of.run.clone(), generation: of.generation, part: 0, unsure: of.resumed },
             committed_at: Instant::now(),
             claimed: false,
+            pending: false,
         };
         sink.persist(settings.connect_timeout, None, Self::begin_session)?;
         Ok(sink)
@@ -267,13 +271,13 @@ impl ExactlyOnce {
 impl Sink for ExactlyOnce {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut trouble = None;
-        let Self { encoder, topics, spool, session, .. } = self;
+        let Self { encoder, topics, spool, session, pending, .. } = self;
         encoder.encode(batch, &mut |topic, record| {
             let Some(session) = session.as_mut() else { return Err(no_session().into_error()) };
             let topic = topics.place_patiently(topic, &session.producer)?;
             let record = Record { topic, ..record };
             spool.append(&record)?;
-            if trouble.is_none() {
+            if !*pending && trouble.is_none() {
                 trouble = session.send(&record).err();
             }
             Ok(())
@@ -285,7 +289,8 @@ impl Sink for ExactlyOnce {
     }
 
     fn flush(&mut self) -> Result<()> {
-        let Some(session) = &self.session else { return Ok(()) };
+        // what fails of a part that waits for its checkpoint is mended when that is committed
+        let Some(session) = self.session.as_ref().filter(|_| !self.pending) else { return Ok(()) };
         match session.producer.check() {
             Ok(()) => Ok(()),
             Err(trouble) => self.persist(self.settings.retry_for, Some(trouble), Self::renew),
@@ -308,19 +313,17 @@ impl Sink for ExactlyOnce {
             })?;
         }
         let sealed = self.spool.seal(part)?;
+        self.pending = sealed.is_some();
         let text = sealed.map(|sealed| serde_json::to_string(&sealed)).transpose();
         text.map_err(|error| Error::internal("a part has no name").detail(error))
-    }
-
-    fn waits_for_commit(&self) -> bool {
-        // a producer has one transaction at a time
-        true
     }
 
     fn commit(&mut self, prepared: &str) -> Result<()> {
         let sealed = Sealed::parse(prepared)?;
         self.persist(self.settings.retry_for, None, |sink| sink.settle(&sealed))?;
-        self.spool.remove(&sealed.spool)
+        self.spool.remove(&sealed.spool)?;
+        self.pending = false;
+        if self.spool.is_empty() { Ok(()) } else { self.persist(self.settings.retry_for, None, Self::renew) }
     }
 
     fn recover(&mut self, part: u64) -> Result<()> {

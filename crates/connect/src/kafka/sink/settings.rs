@@ -17,7 +17,7 @@ const OWN_TO_THE_SINK: &[(&str, &str)] = &[
     ("compression.type", "compression"),
 ];
 
-/// The sink's own settings and what they mean, as `docs/kafka.md` lists them; `kafka.*` goes to the client.
+/// The sink's own settings and what they mean, as `docs/kafka-sink.md` lists them; `kafka.*` goes to the client.
 pub const KAFKA_SINK_SETTINGS: [(&str, &str); 17] = [
     ("topic", "the topic; `{column}` stands for the row's value: `'verdicts.{customer}'`"),
     ("topic_column", "the same as `'topic' '{column}'`"),
@@ -68,7 +68,7 @@ pub(super) enum Format {
     Raw(Place),
 }
 
-/// See the module. `docs/kafka.md` says what each is for.
+/// See the module. `docs/kafka-sink.md` says what each is for.
 #[derive(Debug, Clone)]
 pub(super) struct SinkSettings {
     /// How the cluster is reached.
@@ -289,12 +289,12 @@ mod tests {
 
     #[test]
     fn every_setting_is_in_the_reference_and_known() {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kafka.md"));
-        let text = text.expect("docs/kafka.md");
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/kafka-sink.md"));
+        let text = text.expect("docs/kafka-sink.md");
         let known = refused(&[("topic", "t"), ("unheard_of", "x")]);
         for (name, meaning) in KAFKA_SINK_SETTINGS {
             let line = format!("| `{name}` | {meaning} |");
-            assert!(text.contains(&line), "docs/kafka.md lacks: {line}");
+            assert!(text.contains(&line), "docs/kafka-sink.md lacks: {line}");
             assert!(known.contains(name), "{name} is not among: {known}");
         }
     }
