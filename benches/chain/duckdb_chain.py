@@ -1,7 +1,8 @@
 """The chained job by DuckDB, timed in a fresh process: the query alone, interpreter and import not counted.
 
 usage: duckdb_chain.py run LOGS OUT        prints seconds
-       duckdb_chain.py check FYKE DUCKDB   compares two Parquet results, prints the differing rows
+       duckdb_chain.py check FYKE DUCKDB   compares two results, prints all rows and the differing ones; FYKE is
+                                           Parquet, or JSON lines in a file that ends with .json
 """
 import sys
 import time
@@ -45,8 +46,9 @@ def run(logs, out):
 def check(ours, theirs):
     near = lambda c: f"(a.{c} IS NULL AND b.{c} IS NULL) OR abs(a.{c} - b.{c}) <= greatest(1e-12, 1e-9 * greatest(abs(a.{c}), abs(b.{c})))"
     same = " AND ".join([f"a.{c} IS NOT DISTINCT FROM b.{c}" for c in EXACT] + [f"({near(c)})" for c in NEAR])
+    read = "read_json" if ours.endswith(".json") else "read_parquet"
     rows = duckdb.execute(f"""
-      WITH a AS (SELECT * REPLACE (w."start"::TIMESTAMP AS w) FROM read_parquet('{ours}')),
+      WITH a AS (SELECT * REPLACE (w."start"::TIMESTAMP AS w) FROM {read}('{ours}')),
            b AS (SELECT * FROM read_parquet('{theirs}'))
       SELECT count(*), count(*) FILTER (WHERE a.host IS NOT NULL AND b.host IS NOT NULL AND {same})
       FROM a FULL JOIN b ON a.w = b.w AND a.host = b.host AND a.remote_addr IS NOT DISTINCT FROM b.remote_addr

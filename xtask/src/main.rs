@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line")]
 
 mod bench;
+mod bench_kafka;
 mod process;
 mod servers;
 
@@ -68,6 +69,17 @@ enum Bench {
         #[arg(long, default_value_t = 1_000_000)]
         sessions: u64,
     },
+    /// The chained job through a real Kafka: a backlog against a consumer that only drains, and the delay of results.
+    Kafka {
+        #[command(flatten)]
+        settings: bench_kafka::Settings,
+    },
+    /// The floor of `bench kafka`, a process of its own.
+    #[command(hide = true)]
+    KafkaDrain {
+        /// Where the brokers are.
+        brokers: String,
+    },
     /// Peak memory over an input and one ten times longer with the same number of open groups.
     Memory {
         /// Lines of the shorter input.
@@ -82,6 +94,8 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { bench: Bench::Checkpoint { lines, runs } } => bench::checkpoint(lines, runs),
         Task::Bench { bench: Bench::State { sessions } } => bench::state(sessions),
         Task::Bench { bench: Bench::Memory { lines } } => bench::memory(lines),
+        Task::Bench { bench: Bench::Kafka { settings } } => bench_kafka::run(&settings),
+        Task::Bench { bench: Bench::KafkaDrain { brokers } } => bench_kafka::drain_command(&brokers),
         Task::Servers { servers: Servers::Up { names } } => servers::up(&names),
         Task::Servers { servers: Servers::Down { names } } => servers::down(&names),
     }

@@ -33,8 +33,11 @@ pub fn timed(command: &mut Command) -> Result<f64> {
     Ok(started.elapsed().as_secs_f64())
 }
 
-/// The release binary, built now.
+/// The release binary, built now; or the one that `FYKE_BINARY` names.
 pub fn fyke() -> Result<PathBuf> {
+    if let Some(built) = std::env::var_os("FYKE_BINARY") {
+        return Ok(built.into());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built =
         Command::new(cargo).current_dir(root()).args(["build", "--release", "--package", "fyke-cli"]).status()?;

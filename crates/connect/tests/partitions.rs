@@ -213,7 +213,9 @@ fn with_checkpoints_rows_are_seen_once_whatever_dies_when() {
     let folder = tempfile::tempdir().unwrap();
     let to = folder.path().join("out");
     write("JSON", &to, SinkMode::Append, &[(Some("old"), DAY, 0)]);
-    let parts = |generation, resumed| Some(PartsOf { run: "r".into(), generation, resumed });
+    let parts = |generation, resumed| {
+        Some(PartsOf { run: "r".into(), generation, resumed, output: "out".into(), spool: None, every: None })
+    };
     let by = "customer";
     let seen = || read(&spec("JSON", &to, &[]), Some(vec![0])).1;
     assert!(open("JSON", &to, by, SinkMode::Append, parts(1, false)).is_err());

@@ -21,7 +21,7 @@ fn open(location: &Path, run: &str, generation: u64, resumed: bool, mode: SinkMo
         unique: None,
         mode,
         options: BTreeMap::new(),
-        parts: Some(PartsOf { run: run.into(), generation, resumed }),
+        parts: Some(PartsOf { run: run.into(), generation, resumed, output: "out".into(), spool: None, every: None }),
         key: None,
     })
 }
@@ -124,7 +124,14 @@ fn output_without_rows_still_has_columns() {
         unique: None,
         mode: SinkMode::Append,
         options: BTreeMap::new(),
-        parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        parts: Some(PartsOf {
+            run: "r".into(),
+            generation: 1,
+            resumed: false,
+            output: "out".into(),
+            spool: None,
+            every: None,
+        }),
         key: None,
     };
     let mut sink = FileConnector.sink(&spec).unwrap();
@@ -146,7 +153,14 @@ fn wrong_settings_are_said_before_the_first_row() {
         unique: None,
         mode: SinkMode::Append,
         options: BTreeMap::from([("compression".into(), "brotli".into())]),
-        parts: Some(PartsOf { run: "r".into(), generation: 1, resumed: false }),
+        parts: Some(PartsOf {
+            run: "r".into(),
+            generation: 1,
+            resumed: false,
+            output: "out".into(),
+            spool: None,
+            every: None,
+        }),
         key: None,
     };
     let Err(error) = FileConnector.sink(&spec) else { panic!("accepted") };

@@ -11,7 +11,7 @@ use fyke_types::{Error, Result, Sink};
 use crate::context::Context;
 use crate::job::{Planned, SelectSink, Target};
 use crate::reloads::Reloads;
-use crate::run_settings::{RunSettings, sink_how};
+use crate::run_settings::{RunSettings, SinkHows};
 use crate::script::Script;
 use crate::stream_plan::{PlanTo, StreamJob, plan_stream};
 
@@ -65,10 +65,11 @@ impl Context {
         let Some(keeper) = self.keeper(settings)? else { return Err(Error::internal("a cluster without checkpoints")) };
         let generation = keeper.manifest().generation;
         let team = Team::of_cluster(Arc::clone(room), generation, graph, graphs)?;
-        let how = sink_how(settings, Some(&keeper));
+        let mut hows = SinkHows::new(settings, Some(&keeper));
         let mut printed: VecDeque<_> = printed.into();
         let mut sinks = Vec::with_capacity(targets.len());
         for target in targets {
+            let how = hows.of(&target.name);
             let sink = match printed.pop_front().flatten() {
                 Some(sink) => sink,
                 None => self.target_sink(target, None, &how, &|_| Err(Error::internal("a printer was lost")))?,

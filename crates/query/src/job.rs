@@ -25,7 +25,7 @@ use crate::emit::Emit;
 use crate::errors::running_error;
 use crate::provider::{DeadOut, Provider, Reading, read_options};
 use crate::reloads::Reloads;
-use crate::run_settings::{RunSettings, positions, sink_how};
+use crate::run_settings::{RunSettings, SinkHows, positions};
 use crate::script::{Script, Statement, StatementKind};
 use crate::static_rows::{STATIC_ROWS, StaticReader};
 use crate::stream_plan::{PlanTo, SourceFrom, StreamJob, StreamSource, plan_stream};
@@ -232,9 +232,10 @@ impl Context {
         let plans = targets.iter().map(Target::planned).collect();
         let job = self.plan_job(plans, !settings.follow).await?;
         let keeper = self.keeper(settings)?;
-        let how = sink_how(settings, keeper.as_ref());
+        let mut hows = SinkHows::new(settings, keeper.as_ref());
         let mut sinks = Vec::with_capacity(targets.len());
         for (target, upserts) in targets.iter().zip(&job.upserts) {
+            let how = hows.of(&target.name);
             sinks.push((target.name.clone(), self.target_sink(target, upserts.as_ref(), &how, select)?));
         }
         self.driver(job, sinks, settings, keeper, true)
@@ -253,7 +254,7 @@ impl Context {
         let schema: SchemaRef = Arc::new(to.plan.schema().as_arrow().clone());
         let job = self.plan_job(vec![to], !settings.follow).await?;
         let keeper = self.keeper(settings)?;
-        let how = sink_how(settings, keeper.as_ref());
+        let how = SinkHows::new(settings, keeper.as_ref()).of(name);
         let sink = match job.upserts.first() {
             Some(Some(of)) => sink(&of.sink_schema(), &how.with_upserts(of, emit.as_ref()))?,
             _ => sink(&schema, &how)?,
@@ -295,7 +296,7 @@ impl Context {
         side_outputs: bool,
     ) -> Result<Driver> {
         let follow = settings.follow;
-        let how = sink_how(settings, keeper.as_ref());
+        let mut hows = SinkHows::new(settings, keeper.as_ref());
         let mut positions = keeper.as_ref().map(positions).unwrap_or_default();
         let mut position = |name: &str| positions.get_mut(name).and_then(VecDeque::pop_front);
         let mut sources = Vec::with_capacity(job.sources.len());
@@ -315,17 +316,16 @@ impl Context {
                     let projection = (!all).then_some(columns);
                     let options = read_options(&table, projection, follow, &Reading::of(self));
                     let options = ReadOptions { resume: position(&table.spec.name), ..options };
-                    let to = |name: &Option<String>, schema: &SchemaRef| -> Result<Option<Box<dyn Sink>>> {
-                        match name.as_ref().filter(|_| side_outputs) {
-                            Some(name) => self.table_sink(name, &schema.into(), &how).map(Some),
-                            None => Ok(None),
-                        }
+                    let mut to = |what: &str, table_name: &Option<String>, schema: &SchemaRef| {
+                        let name = format!("{what} of {}", table.spec.name);
+                        let to = table_name.as_ref().filter(|_| side_outputs);
+                        to.map(|to| self.table_sink(to, &schema.into(), &hows.of(&name))).transpose()
                     };
                     SourceRun {
                         name: table.spec.name.clone(),
                         bytes_total: if follow { None } else { table.source()?.bytes_total() },
-                        dead_to: to(&table.settings.dead_to, &dead_schema())?,
-                        late_to: to(&table.settings.late_to, &table.schema()?)?,
+                        dead_to: to("dead letters", &table.settings.dead_to, &dead_schema())?,
+                        late_to: to("late rows", &table.settings.late_to, &table.schema()?)?,
                         reader: table.source()?.open(&options)?,
                         settings: table.settings.time.clone(),
                         per_customer: job.per_customer,

@@ -57,9 +57,30 @@ impl CheckpointSettings {
     }
 }
 
-/// How outputs are opened.
-pub(crate) fn sink_how(settings: &RunSettings, keeper: Option<&Keeper>) -> SinkHow {
-    SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts), upserts: None }
+/// How a run's outputs are opened, one after the other.
+pub(crate) struct SinkHows {
+    all: SinkHow,
+    /// How many of a name there were.
+    named: BTreeMap<String, u64>,
+}
+
+impl SinkHows {
+    /// For a run by `settings`.
+    pub(crate) fn new(settings: &RunSettings, keeper: Option<&Keeper>) -> Self {
+        let all = SinkHow { mode: settings.mode, parts: keeper.map(Keeper::parts), upserts: None };
+        Self { all, named: BTreeMap::new() }
+    }
+
+    /// For the next output of that name. A resumed run finds it again by its name and, among outputs of one name, by
+    /// its turn.
+    pub(crate) fn of(&mut self, name: &str) -> SinkHow {
+        let turn = self.named.entry(name.to_owned()).or_default();
+        *turn += 1;
+        let output = if *turn == 1 { name.to_owned() } else { format!("{name} {turn}") };
+        let mut how = self.all.clone();
+        how.parts.iter_mut().for_each(|parts| parts.output.clone_from(&output));
+        how
+    }
 }
 
 /// Where the sources stood, by name; of several of one name the first comes first.

@@ -1,6 +1,7 @@
 //! The promises of sources, sinks and connectors. The engine sees these alone and names no connector.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -298,6 +299,13 @@ pub struct PartsOf {
     pub generation: u64,
     /// The output holds parts of this very run already.
     pub resumed: bool,
+    /// The output's name, unique within the run, and the same when the run is resumed.
+    pub output: String,
+    /// A folder beside the checkpoints where a sink may keep what it has prepared: durable as they are. None where there
+    /// is no such folder.
+    pub spool: Option<PathBuf>,
+    /// How often parts are prepared, µs, where that goes by the clock.
+    pub every: Option<Micros>,
 }
 
 /// A way in, a way out, or both. A new one costs its own file and one line in a table.

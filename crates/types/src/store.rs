@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::path::PathBuf;
 
 use crate::Result;
 
@@ -10,6 +11,11 @@ use crate::Result;
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Where a name lies, for messages; the empty name is the store itself.
     fn place(&self, name: &str) -> String;
+
+    /// The folder that it is, where it is one of this machine.
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Writes `bytes` under a name that is free; false where it is taken.
     ///

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use fyke_types::{Connector, Result, Sink, SinkSpec, Source, TableSpec};
 
 pub use options::KAFKA_SETTINGS;
+pub use sink::KAFKA_SINK_SETTINGS;
 
 /// Answers to `KAFKA`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -35,6 +35,10 @@ impl Store for Folder {
         self.path.join(name).display().to_string()
     }
 
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.path.clone())
+    }
+
     fn create(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let mut pending = self.pending(name)?;
         pending.write_all(bytes).map_err(|error| unwritable(&pending.wanted, &error))?;

@@ -14,6 +14,8 @@ use crate::{GiveOf, NodeState, Snapshot};
 
 const MANIFESTS: &str = "manifests";
 pub(super) const STATE: &str = "state";
+/// Where sinks keep what can't be prepared at its place.
+const SPOOL: &str = "spool";
 /// A process that finds its claim taken looks again, so often.
 const CLAIMS: usize = 5;
 
@@ -122,10 +124,20 @@ impl Keeper {
         self.resumed_from
     }
 
-    /// What sinks name their parts after.
+    /// What sinks name their parts after; each output's name is to be put in.
     pub fn parts(&self) -> PartsOf {
         let Manifest { run, generation, .. } = &self.manifest;
-        PartsOf { run: run.clone(), generation: *generation, resumed: self.resumed_from.is_some() }
+        PartsOf {
+            run: run.clone(),
+            generation: *generation,
+            resumed: self.resumed_from.is_some(),
+            output: String::new(),
+            spool: self.store.folder().map(|folder| folder.join(SPOOL)),
+            every: match self.every {
+                Every::Time(every) => Some(every),
+                Every::Epochs(_) => None,
+            },
+        }
     }
 
     /// The number that the next checkpoint gets.
