@@ -441,7 +441,8 @@ impl Context {
     ) -> Result<Box<dyn Sink>> {
         // for other outputs the setting is about reading the table
         if let Some(name) = dead_to.filter(|_| sink.health().is_some()) {
-            let (dead, _) = self.named_sink(name, &RowsOf::from(&dead_schema()), &SinkHow { upserts: None, ..how.clone() })?;
+            let (dead, _) =
+                self.named_sink(name, &RowsOf::from(&dead_schema()), &SinkHow { upserts: None, ..how.clone() })?;
             sink.dead_letters_to(dead)?;
         }
         Ok(sink)
