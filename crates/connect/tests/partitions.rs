@@ -34,8 +34,6 @@ fn open(format: &str, to: &Path, by: &str, mode: SinkMode, parts: Option<PartsOf
         schema: rows(&[]).schema(),
         unique: None,
         mode,
-        key: None,
-        unique: None,
         options: BTreeMap::from([("partition_by".to_owned(), by.to_owned())]),
         parts,
         key: None,

@@ -142,7 +142,6 @@ impl Seen {
     /// Takes an event; false when it is the end or a wait.
     pub fn take(&mut self, event: Event) -> bool {
         match event {
-            Event::Trouble { error, .. } => self.events.push(format!("trouble {error}")),
             Event::Opened(input) => {
                 self.events.push(format!("open {} {}", input.name, input.customer));
                 self.names.push(input.name.to_string());
