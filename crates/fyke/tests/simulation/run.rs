@@ -270,8 +270,6 @@ fn sink(
         location: env.folder.join(name).display().to_string(),
         schema,
         mode: SinkMode::Append,
-        key: None,
-        unique: None,
         options: BTreeMap::new(),
         parts: Some(of.clone()),
         key: None,
