@@ -355,10 +355,6 @@ impl Context {
     /// A table from its declaration.
     pub(crate) fn declare(&self, mut spec: TableSpec, unbounded: bool) -> Result<FykeTable> {
         let settings = TableSettings::take(&spec.name, &mut spec.options)?;
-        if unbounded && settings.reload.is_some() {
-            return Err(Error::usage(format!("'reload' of table {} is for static tables", spec.name))
-                .hint("leave it out: a stream is followed; or leave out UNBOUNDED"));
-        }
         let connector = self.connector(&spec.format)?;
         FykeTable::new(spec, settings, unbounded, connector)
     }

@@ -100,6 +100,10 @@ impl FykeTable {
         unbounded: bool,
         connector: Arc<dyn Connector>,
     ) -> Result<Self> {
+        if unbounded && settings.reload.is_some() {
+            return Err(Error::usage(format!("'reload' of table {} is for static tables", spec.name))
+                .hint("leave it out: a stream is followed; or leave out UNBOUNDED"));
+        }
         spec.schema = spec.schema.map(|schema| in_microseconds(&schema));
         let table = Self { spec, settings, unbounded, connector, source: OnceLock::new() };
         if table.spec.schema.is_none() || unbounded {
