@@ -96,4 +96,11 @@ fn a_broker_that_comes_back_is_read_on_without_loss() {
     kafka.resume().expect("resumed");
     send(&kafka, 300..310);
     until(reader.as_mut(), &mut given, |given| given.rows() == 310);
+    // one that is gone keeps nobody from ending
+    kafka.kill().expect("killed");
+    std::thread::sleep(Duration::from_secs(1));
+    let started = Instant::now();
+    _ = reader.next(Duration::from_millis(50)).expect("an event");
+    drop(reader);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }

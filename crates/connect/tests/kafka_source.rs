@@ -11,8 +11,10 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use fyke_types::window::TIME;
 use fyke_types::{Kind, Micros, ReadOptions};
 use kafka_support::*;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
 
 #[test]
 fn every_start_and_end_gives_its_range() {
@@ -254,6 +256,26 @@ fn aborted_transactions_are_not_read_and_an_open_one_is_not_waited_for() {
     assert_eq!(read_now(&[]), committed);
     assert_eq!(read_now(&[("kafka.isolation.level", "read_uncommitted")]), (0..20).collect::<Vec<_>>());
     writer.0.abort_transaction(LONG).expect("aborted");
+    // a live reading passes the marks behind the last record, and says so to monitors
+    let settings = [("topic", "transactions"), ("kafka.group.id", "monitored"), ("discover_every", "off")];
+    let mut reader = table(Some(numbers()), &settings).open(&following(1)).expect("a reading");
+    let mut given = Given::default();
+    until(reader.as_mut(), &mut given, |given| given.rows() == 10);
+    let end = broker().client().create::<BaseConsumer>().expect("a consumer");
+    let end = end.fetch_watermarks("transactions", 0, LONG).expect("watermarks").1;
+    let stands = |reader: &dyn fyke_types::Reader| reader.position().ok().flatten().unwrap_or_default();
+    let started = Instant::now();
+    while !stands(reader.as_ref()).contains(&format!("\"next\":{end},")) {
+        assert!(started.elapsed() < LONG, "{end}: {}", stands(reader.as_ref()));
+        given.take(reader.next(Duration::from_millis(50)).expect("an event"));
+    }
+    drop(reader);
+    let mut config = broker().client();
+    let monitor: BaseConsumer = config.set("group.id", "monitored").create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    list.add_partition("transactions", 0);
+    let committed = monitor.committed_offsets(list, LONG).expect("offsets");
+    assert_eq!(committed.elements()[0].offset(), Offset::Offset(end));
 }
 
 /// The place of each block's input among all when the block was given: the one furthest behind.

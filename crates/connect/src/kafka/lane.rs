@@ -59,6 +59,11 @@ impl Lane {
         self.number - 1
     }
 
+    /// The offset behind what was taken.
+    pub(super) fn next(&self) -> i64 {
+        self.next
+    }
+
     /// Gives the queue back: nothing more is read.
     pub(super) fn close(&mut self) {
         self.queue = None;

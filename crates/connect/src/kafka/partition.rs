@@ -141,11 +141,15 @@ impl Partition {
         (self.dry, self.exhausted) = (None, false);
     }
 
-    /// Its queue was found empty.
+    /// Its queue was found empty: everything before this was given.
     pub(super) fn found_dry(&mut self) {
-        if self.under_way == 0 && self.ready.is_empty() && self.dry.is_none() {
-            self.dry = Some(Instant::now());
+        if self.under_way > 0 || !self.ready.is_empty() {
+            return;
         }
+        // marks of transactions behind the last record are passed too, or monitors would see a lag
+        let next = self.lane.lock().unwrap_or_else(PoisonError::into_inner).next();
+        self.given.next = self.given.next.max(next);
+        self.dry.get_or_insert_with(Instant::now);
     }
 
     /// Looks whether something came since its queue was empty.
