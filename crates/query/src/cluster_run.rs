@@ -58,7 +58,8 @@ impl Context {
     ) -> Result<Driver> {
         let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let bounded = !settings.follow;
-        let StreamJob { graph, sources, upserts, per_customer, .. } = plan_stream(plans.clone(), &self.state(), bounded).await?;
+        let StreamJob { graph, sources, upserts, per_customer, .. } =
+            plan_stream(plans.clone(), &self.state(), bounded).await?;
         let graphs = self.plan_workers(&plans, bounded).await?;
         let Some(keeper) = self.keeper(settings)? else { return Err(Error::internal("a cluster without checkpoints")) };
         let generation = keeper.manifest().generation;
@@ -78,11 +79,7 @@ impl Context {
     }
 
     /// A graph for each worker of this process.
-    async fn plan_workers(
-        &self,
-        plans: &[PlanTo],
-        bounded: bool,
-    ) -> Result<Vec<(Graph, Vec<Collected>)>> {
+    async fn plan_workers(&self, plans: &[PlanTo], bounded: bool) -> Result<Vec<(Graph, Vec<Collected>)>> {
         let mut graphs = Vec::with_capacity(self.workers());
         for _ in 0..self.workers() {
             let job = plan_stream(plans.to_vec(), &self.state(), bounded).await?;

@@ -18,6 +18,7 @@ mod provider;
 mod reader;
 mod run_settings;
 mod script;
+mod sink_how;
 mod state_table;
 mod static_rows;
 mod stream_plan;
