@@ -174,6 +174,9 @@ fn killed_job_and_restarted_broker_show_each_row_once() {
         }
     }
     let last = ended(start(&["--once"]));
+    if last.code != 0 {
+        println!("{}", broker.server().map(fyke_testbed::process::Server::log_tail).unwrap_or_default());
+    }
     last.succeeds();
     println!("{kills} kills of the job and {restarts} of the broker in {:?}: {}", began.elapsed(), last.err);
     let rows = |topics: &[&str]| -> Vec<String> {
