@@ -1,7 +1,5 @@
 //! Topics of a real broker as tables.
 
-#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
-
 mod kafka_support;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,5 @@
 //! The broker that tests talk to keeps its data when it is killed, and lets in whom it shall.
 
-#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
-
 use std::time::Duration;
 
 use fyke_testbed::Kafka;
