@@ -15,10 +15,10 @@
 
 pub use fyke_query::{
     BatchReport, CheckpointSettings, ClusterSettings, Comparison, Context, ContextBuilder, DataFrame, Driver,
-    EMIT_SETTINGS, Emit,
-    FunctionDoc, IntoExpr, JoinType, OperatorProgress, OutputMode, ParityReport, Progress, ReadBuilder, RunSettings,
-    Script, SelectSink, SinkProgress, SourceProgress, Statement, StatementKind, StopSignal, StreamWriter,
-    StreamingQuery, TIME_SETTINGS, TableSettings, Trigger, Writer, checkpoint, compare_rows, function_reference,
+    EMIT_SETTINGS, Emit, FunctionDoc, IntoExpr, JoinType, OperatorProgress, OutputMode, ParityReport, Progress,
+    ReadBuilder, RunSettings, Script, SelectSink, SinkProgress, SourceProgress, Statement, StatementKind, StopSignal,
+    StreamWriter, StreamingQuery, TIME_SETTINGS, TableSettings, Trigger, Writer, checkpoint, compare_rows,
+    function_reference,
 };
 pub use fyke_types::{Clock, Error, Kind, Place, Result, SinkMode, SystemClock};
 

@@ -81,11 +81,7 @@ impl Context {
     }
 
     /// A graph for each worker of this process.
-    async fn plan_workers(
-        &self,
-        plans: &[PlanTo],
-        bounded: bool,
-    ) -> Result<Vec<(Graph, Vec<Collected>)>> {
+    async fn plan_workers(&self, plans: &[PlanTo], bounded: bool) -> Result<Vec<(Graph, Vec<Collected>)>> {
         let mut graphs = Vec::with_capacity(self.workers());
         for _ in 0..self.workers() {
             let job = plan_stream(plans.to_vec(), &self.state(), bounded, &Reloads::in_cluster(self)).await?;

@@ -12,12 +12,8 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as SqlStatement;
 use fyke_functions::windows::window_functions;
 use fyke_stream::cluster::SLOTS;
-use fyke_stream::operators::UpsertsOf;
 use fyke_stream::state::Spill;
-use fyke_types::{
-    Changelog, Clock, Connector, Error, PartsOf, Place, Result, Sink, SinkMode, SinkSpec, Source, SystemClock,
-    TableSpec, dead_schema,
-};
+use fyke_types::{Clock, Connector, Error, Place, Result, Sink, SinkSpec, Source, SystemClock, TableSpec, dead_schema};
 
 use crate::as_of::{as_plain_joins, from_markers, marker, rewrite_as_of};
 use crate::batch::{rewrite_group_by, rewrite_select_lists};
@@ -28,43 +24,11 @@ use crate::frame::DataFrame;
 use crate::provider::Provider;
 use crate::reader::ReadBuilder;
 use crate::script::{Script, StatementKind, put_once};
+pub(crate) use crate::sink_how::SinkHow;
+use crate::sink_how::open_sink;
 use crate::state_table::StateFunction;
 use crate::table::{FykeTable, TableSettings};
 use crate::unique::RowsOf;
-
-/// How an output is opened.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SinkHow {
-    /// Whether rows of another run may be replaced.
-    pub(crate) mode: SinkMode,
-    /// With checkpoints: whose parts it gets.
-    pub(crate) parts: Option<PartsOf>,
-    /// Update mode.
-    pub(crate) upserts: Option<UpsertHow>,
-}
-
-impl SinkHow {
-    /// The same for upserts.
-    pub(crate) fn with_upserts(&self, of: &UpsertsOf, emit: Option<&Emit>) -> Self {
-        let changelog = emit.is_some_and(|emit| emit.changelog);
-        Self { upserts: Some(UpsertHow { key: of.key.clone(), changelog }), ..self.clone() }
-    }
-}
-
-/// How upserts are written.
-#[derive(Debug, Clone)]
-pub(crate) struct UpsertHow {
-    /// See [`SinkSpec::key`].
-    pub(crate) key: Vec<String>,
-    /// As rows with a column `op`.
-    pub(crate) changelog: bool,
-}
-
-impl From<SinkMode> for SinkHow {
-    fn from(mode: SinkMode) -> Self {
-        Self { mode, parts: None, upserts: None }
-    }
-}
 
 /// Settings of a context.
 #[derive(Debug)]
@@ -441,7 +405,8 @@ impl Context {
     ) -> Result<Box<dyn Sink>> {
         // for other outputs the setting is about reading the table
         if let Some(name) = dead_to.filter(|_| sink.health().is_some()) {
-            let (dead, _) = self.named_sink(name, &RowsOf::from(&dead_schema()), &SinkHow { upserts: None, ..how.clone() })?;
+            let (dead, _) =
+                self.named_sink(name, &RowsOf::from(&dead_schema()), &SinkHow { upserts: None, ..how.clone() })?;
             sink.dead_letters_to(dead)?;
         }
         Ok(sink)
@@ -557,23 +522,6 @@ impl Context {
         self.inner.outputs.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
     }
-}
-
-/// A sink, for upserts where they are wanted.
-fn open_sink(connector: &dyn Connector, spec: SinkSpec, how: &SinkHow) -> Result<Box<dyn Sink>> {
-    let Some(UpsertHow { key, changelog }) = &how.upserts else { return connector.sink(&spec) };
-    if *changelog {
-        let schema = spec.schema.clone();
-        // a row may come again and again
-        let spec = SinkSpec { schema: Changelog::schema(&schema)?, unique: None, ..spec };
-        return Ok(Box::new(Changelog::new(connector.sink(&spec)?, &schema)?));
-    }
-    if !connector.takes_upserts(&spec.format) {
-        return Err(Error::unsupported(format!("'emit' 'update' into {} ({})", spec.location, spec.format))
-            .detail("rows that were written there can't be replaced")
-            .hint("'emit' 'changelog' writes each change as a row with a column 'op'; or leave 'emit' out, so that each row is written once, when its window closes"));
-    }
-    connector.sink(&SinkSpec { key: Some(key.clone()), ..spec })
 }
 
 fn external_table(command: &datafusion::logical_expr::CreateExternalTable) -> Result<TableSpec> {

@@ -19,6 +19,7 @@ mod reader;
 mod reloads;
 mod run_settings;
 mod script;
+mod sink_how;
 mod state_table;
 mod static_rows;
 mod stream_plan;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::logical_expr::LogicalPlan;
 use fyke_stream::{Progress, StopSignal};
 use fyke_types::{Changelog, Error, LastByKey, Result, Sink, SinkMode};

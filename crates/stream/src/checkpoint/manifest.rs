@@ -31,6 +31,9 @@ pub struct Manifest {
     pub epochs: u64,
     /// Bounded input was read to its end and every window has closed: there is nothing to resume.
     pub complete: bool,
+    /// Update mode: the notes up to this name are of keys that this checkpoint knows.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes_to: String,
     /// Rows that an operator in the middle found late.
     pub late_inside: u64,
     /// Names of customers, in the order of their numbers.

@@ -58,7 +58,10 @@ impl Driver {
     /// What earlier processes noted after the checkpoint that this one goes on from.
     pub(super) fn recall_early(&mut self) -> Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        let notes = keeper.notes()?.iter().map(|name| keeper.read_note(name)).collect::<Result<Vec<_>>>()?;
+        // a process may have died before it removed those that the checkpoint made needless
+        let known = &keeper.manifest().notes_to;
+        let notes = keeper.notes()?.into_iter().filter(|name| name > known);
+        let notes = notes.map(|name| keeper.read_note(&name)).collect::<Result<Vec<_>>>()?;
         for (key, batches) in notes {
             // of a changed query, whose outputs start over
             let Some(end) = self.execution.pattern().find(&key) else { continue };

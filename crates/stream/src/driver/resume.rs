@@ -145,6 +145,7 @@ impl Driver {
             let prepared = sink.prepare(number, complete)?;
             sinks.push(SinkState { name, rows: rows.map_or(0, |rows| *rows), prepared });
         }
+        self.noted = self.early_notes()?;
         let sources = self.sources.iter().map(|source| {
             let Some(position) = source.run.reader.position()? else {
                 return Err(Error::usage(format!("table '{}' can't be read with checkpoints", source.run.name))
@@ -160,6 +161,7 @@ impl Driver {
             })
         });
         let draft = Manifest {
+            notes_to: self.noted.last().cloned().unwrap_or_default(),
             epochs: self.progress.epochs,
             late_inside: self.progress.late_inside,
             complete,
@@ -168,7 +170,6 @@ impl Driver {
             sinks: sinks.clone(),
             ..Manifest::default()
         };
-        self.noted = self.early_notes()?;
         if let Some(keeper) = &mut self.keeper {
             let execution = &mut self.execution;
             keeper.begin(draft, |give| if complete { Ok(Vec::new()) } else { execution.snapshot(give) })?;
