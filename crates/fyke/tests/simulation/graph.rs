@@ -16,7 +16,7 @@ use datafusion::physical_expr::expressions::Column;
 use fyke::types::{Micros, Span, WindowSpec, window};
 use fyke_stream::cluster::Team;
 use fyke_stream::operators::{Assign, Collect, Collected, Grouping, PaneAggregate, SessionAggregate, WindowAggregate};
-use fyke_stream::state::Aggregate;
+use fyke_stream::state::{Aggregate, Spill};
 use fyke_stream::{
     Alone, Closing, Customer, Execution, GiveOf, Graph, Marks, NodeId, NodeState, Operator, OperatorProgress, Saved,
     Tagged,
@@ -113,6 +113,10 @@ impl Execution for Sorted {
 
     fn progress(&mut self) -> fyke::Result<Vec<OperatorProgress>> {
         self.0.progress()
+    }
+
+    fn keep_within(&mut self, spill: &Arc<Spill>) -> fyke::Result<()> {
+        self.0.keep_within(spill)
     }
 
     fn end(&mut self) {
