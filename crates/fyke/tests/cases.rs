@@ -280,7 +280,7 @@ async fn late_rows_and_dead_letters_are_written_where_the_table_says() {
     let script = Script::parse(&text, "late.sql", &BTreeMap::new()).expect("parses");
     let kept = Kept::default();
     let select = |_: &_| -> fyke::Result<Box<dyn Sink>> { Ok(Box::new(kept.clone())) };
-    let context = fyke::context();
+    let context = fyke::context_with(|builder| builder.short_epochs(true));
     let driver = context.stream_script(&script, &RunSettings::default(), &select, &mut |_| {}).await.expect("plans");
     let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs").expect("runs");
     let (read, used, late, dead) = progress.totals();

@@ -2,6 +2,7 @@
 //! graph out, one thread or many workers, is an [`Execution`]'s matter. Decoding may use a pool of threads behind the
 //! reader.
 
+mod after;
 mod early;
 mod epoch;
 mod resume;
@@ -21,6 +22,7 @@ use fyke_types::{
 };
 use hashbrown::HashMap;
 
+use self::after::{Doubtful, ticket};
 use self::epoch::EpochLength;
 use crate::checkpoint::{Keeper, SinkState};
 use crate::state::{Spill, partition_rows};
@@ -31,9 +33,6 @@ use crate::{
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
 const EPOCH: Duration = Duration::from_millis(20);
-
-/// How often it is looked whether state has grown beyond its budget.
-const WEIGH: Duration = Duration::from_millis(50);
 
 /// How often it is looked what the operators do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -90,12 +89,6 @@ struct SourceState {
     doubtful: Vec<Doubtful>,
     progress: SourceProgress,
     ended: bool,
-}
-
-struct Doubtful {
-    row: RecordBatch,
-    /// How far behind the mark, µs.
-    behind: Micros,
 }
 
 /// Drives a graph until its sources end or it is told to stop.
@@ -501,25 +494,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Counts the epoch's rows behind the mark as late or used; `late` are the tickets of the late ones.
-    fn settle_doubtful(&mut self, late: Vec<u64>) -> Result<()> {
-        for (at, source) in self.sources.iter_mut().enumerate() {
-            for (number, Doubtful { row, behind }) in source.doubtful.drain(..).enumerate() {
-                // few rows are, and none mostly: tickets come in ascending order
-                if late.binary_search(&ticket(at, number)).is_err() {
-                    source.progress.used += 1;
-                    continue;
-                }
-                source.progress.late += 1;
-                source.progress.late_by_us = source.progress.late_by_us.max(behind);
-                if let Some(sink) = &mut source.run.late_to {
-                    sink.write(&row)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn close_epoch(&mut self) -> Result<()> {
         let now = self.follow.then(|| self.clock.now());
         for source in &mut self.sources {
@@ -531,7 +505,7 @@ impl Driver {
         self.progress.late_inside += late_inside;
         self.progress.epochs += 1;
         late.sort_unstable();
-        self.settle_doubtful(late)?;
+        self.settle_doubtful(&late)?;
         if marks.iter().any(|marks| !marks.silent.is_empty()) {
             self.closed_ahead = self.execution.closed_ahead()?;
         }
@@ -551,16 +525,6 @@ impl Driver {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         }
         self.publish()
-    }
-
-    fn keep_within_budget(&mut self) -> Result<()> {
-        let Some(spill) = &self.spill else { return Ok(()) };
-        if self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
-            self.execution.keep_within(spill)?;
-            self.weighed_at = Some(Instant::now());
-        }
-        self.progress.spilled_bytes = spill.on_disk();
-        Ok(())
     }
 
     fn look_at_operators(&mut self) -> Result<()> {
@@ -590,11 +554,6 @@ impl Driver {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
         Ok(())
     }
-}
-
-/// Names a row behind the mark within its epoch.
-fn ticket(source: usize, number: usize) -> u64 {
-    ((source as u64) << 48) | number as u64
 }
 
 /// The event times of a batch in microseconds, if the source has them.

@@ -253,6 +253,21 @@ impl Graph {
         Ok(out.late + self.pass_on(node, out.rows)?)
     }
 
+    /// Up to where windows were closed ahead of the watermark, by node.
+    pub(crate) fn closed_ahead_by_node(&self) -> Vec<(usize, Customer, Micros)> {
+        let of = |(at, node): (usize, &Node)| node.operator.closed_ahead().into_iter().map(move |(c, to)| (at, c, to));
+        self.nodes.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Takes over up to where operators of other workers have closed.
+    pub(crate) fn close_ahead(&mut self, ahead: &[(usize, Customer, Micros)]) {
+        for (at, customer, to) in ahead {
+            if let Some(node) = self.nodes.get_mut(*at) {
+                node.operator.close_ahead(*customer, *to);
+            }
+        }
+    }
+
     /// Up to where windows were closed ahead of the watermark, by customer.
     pub fn closed_ahead(&self) -> BTreeMap<Customer, Micros> {
         let mut ahead = BTreeMap::new();

@@ -103,6 +103,12 @@ pub trait Operator: Send {
         Vec::new()
     }
 
+    /// Windows of a customer are closed up to `to`, as [`Operator::closed_ahead`] of another worker has it: that they are
+    /// does not depend on which worker has a key.
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let _ = (customer, to);
+    }
+
     /// One line for EXPLAIN.
     fn describe(&self) -> String;
 

@@ -165,6 +165,7 @@ pub fn context_from(builder: ContextBuilder, source: Rehearsed, lateness: i64, c
 }
 
 /// Rows with bursts and gaps.
+#[allow(dead_code, reason = "each test binary uses another part of it")]
 pub fn rows() -> impl Strategy<Value = Vec<Row>> {
     let row = (0i64..90, 0usize..3, 0usize..5, prop::option::weighted(0.9, 0i64..10), 0.0f64..1.0, 0i64..1_000_000);
     prop::collection::vec(row, 0..150).prop_map(|rows| {
@@ -182,6 +183,7 @@ pub fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// Spreads rows over inputs, each in time order but for a disorder below the lateness, and cuts them into batches.
+#[allow(dead_code, reason = "each test binary uses another part of it")]
 pub fn arrange(rows: &[Row], inputs: usize, size: usize, lateness: i64, salt: u64) -> Vec<Vec<RecordBatch>> {
     let mut of_input: Vec<Vec<(i64, Row)>> = vec![Vec::new(); inputs];
     for (number, row) in rows.iter().enumerate() {

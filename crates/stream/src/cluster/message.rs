@@ -1,6 +1,5 @@
 //! What workers and their coordinator say to each other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -33,6 +32,8 @@ pub(crate) enum Order {
     Close(Arc<[Marks]>),
     /// Asks up to where windows were closed ahead.
     Ahead,
+    /// What all workers have closed ahead, taken together.
+    CloseAhead(Vec<(usize, Customer, Micros)>),
     /// Asks for all that the operators remember.
     Snapshot,
     /// Gives an operator its state back.
@@ -51,8 +52,8 @@ pub(crate) enum Order {
 pub(crate) enum Answer {
     /// The epoch is closed.
     Closed { late: Vec<u64>, late_inside: u64, rows: Vec<Vec<RecordBatch>> },
-    /// To [`Order::Ahead`].
-    Ahead(BTreeMap<Customer, Micros>),
+    /// To [`Order::Ahead`], by node.
+    Ahead(Vec<(usize, Customer, Micros)>),
     /// A piece of what the operator of this number remembers.
     Piece { node: usize, piece: Piece },
     /// The end of the pieces: by operator's number what is no rows.

@@ -199,15 +199,23 @@ impl Execution for Team {
 
     fn closed_ahead(&mut self) -> Result<BTreeMap<Customer, Micros>> {
         self.tell_all(|| Order::Ahead)?;
-        let mut ahead = BTreeMap::new();
+        let mut by_node: BTreeMap<(usize, Customer), Micros> = BTreeMap::new();
         self.answers(|_, answer| {
             let Answer::Ahead(own) = answer else { return Err(unexpected()) };
-            for (customer, to) in own {
-                let known = ahead.entry(customer).or_insert(to);
+            for (node, customer, to) in own {
+                let known = by_node.entry((node, customer)).or_insert(to);
                 *known = to.max(*known);
             }
             Ok(())
         })?;
+        // whether a window is closed must not depend on who has the key
+        let all: Vec<(usize, Customer, Micros)> = by_node.iter().map(|((node, c), to)| (*node, *c, *to)).collect();
+        self.tell_all(|| Order::CloseAhead(all.clone()))?;
+        let mut ahead = BTreeMap::new();
+        for ((_, customer), to) in by_node {
+            let known = ahead.entry(customer).or_insert(to);
+            *known = to.max(*known);
+        }
         Ok(ahead)
     }
 

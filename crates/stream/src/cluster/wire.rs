@@ -95,6 +95,7 @@ enum Head {
     },
     Close(Vec<MarksHead>),
     AskAhead,
+    CloseAhead(Vec<(usize, Customer, Micros)>),
     AskSnapshot,
     Restore {
         node: usize,
@@ -109,7 +110,7 @@ enum Head {
         late_inside: u64,
         outlets: Vec<usize>,
     },
-    Ahead(Vec<(Customer, Micros)>),
+    Ahead(Vec<(usize, Customer, Micros)>),
     Piece {
         node: usize,
         piece: PieceHead,
@@ -221,6 +222,7 @@ fn order_apart(order: Order) -> (Head, Vec<RecordBatch>) {
         Order::Through { node, port, marks } => (Head::Through { node, port, marks: marks_apart(&marks) }, Vec::new()),
         Order::Close(marks) => (Head::Close(marks.iter().map(marks_apart).collect()), Vec::new()),
         Order::Ahead => (Head::AskAhead, Vec::new()),
+        Order::CloseAhead(ahead) => (Head::CloseAhead(ahead), Vec::new()),
         Order::Snapshot => (Head::AskSnapshot, Vec::new()),
         Order::Restore { node, snapshot } => {
             let (pieces, rows): (Vec<_>, Vec<_>) = snapshot.pieces.into_iter().map(piece_apart).unzip();
@@ -239,7 +241,7 @@ fn answer_apart(answer: Answer) -> (Head, Vec<RecordBatch>) {
             let outlets = rows.iter().map(Vec::len).collect();
             (Head::Closed { late, late_inside, outlets }, rows.into_iter().flatten().collect())
         }
-        Answer::Ahead(ahead) => (Head::Ahead(ahead.into_iter().collect()), Vec::new()),
+        Answer::Ahead(ahead) => (Head::Ahead(ahead), Vec::new()),
         Answer::Piece { node, piece } => {
             let (piece, rows) = piece_apart(piece);
             (Head::Piece { node, piece }, rows.into_iter().collect())
@@ -268,6 +270,7 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
         Head::Through { node, port, marks } => order(Order::Through { node, port, marks: marks_of(marks) }),
         Head::Close(marks) => order(Order::Close(marks.into_iter().map(marks_of).collect())),
         Head::AskAhead => order(Order::Ahead),
+        Head::CloseAhead(ahead) => order(Order::CloseAhead(ahead)),
         Head::AskSnapshot => order(Order::Snapshot),
         Head::Restore { node, memo, pieces } => {
             let pieces = pieces.into_iter().map(|head| piece_of(head, &mut next)).collect::<Result<_>>()?;
@@ -279,7 +282,7 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
             let rows = outlets.into_iter().map(|count| (0..count).map(|_| next()).collect()).collect::<Result<_>>()?;
             answer(Answer::Closed { late, late_inside, rows })
         }
-        Head::Ahead(ahead) => answer(Answer::Ahead(ahead.into_iter().collect())),
+        Head::Ahead(ahead) => answer(Answer::Ahead(ahead)),
         Head::Piece { node, piece } => answer(Answer::Piece { node, piece: piece_of(piece, &mut next)? }),
         Head::Memos(memos) => answer(Answer::Memos(memos)),
         Head::Restored => answer(Answer::Restored),

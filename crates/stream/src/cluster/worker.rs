@@ -93,7 +93,8 @@ impl Worker {
             }
             Order::Through { node, port, marks } => self.through.entry((node, port)).or_default().push(marks),
             Order::Close(marks) => return self.close_epoch(&marks),
-            Order::Ahead => self.reply(Answer::Ahead(self.graph.closed_ahead()))?,
+            Order::Ahead => self.reply(Answer::Ahead(self.graph.closed_ahead_by_node()))?,
+            Order::CloseAhead(ahead) => self.graph.close_ahead(&ahead),
             Order::Snapshot => self.snapshot()?,
             Order::Restore { node, snapshot } => {
                 self.graph.restore(node, snapshot)?;

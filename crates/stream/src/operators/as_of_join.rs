@@ -257,6 +257,11 @@ impl Operator for AsOfJoin {
         ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
     }
 
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let open = self.open.entry(customer).or_default();
+        open.closed_to = open.closed_to.max(to);
+    }
+
     fn describe(&self) -> String {
         let keys = self.shape.left.keys.iter().zip(&self.shape.right.keys);
         let keys: Vec<String> = keys.map(|(left, right)| format!("{left} = {right}")).collect();

@@ -245,6 +245,11 @@ impl Operator for EarlyAggregate {
         ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
     }
 
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let open = self.open.entry(customer).or_default();
+        open.closed_to = open.closed_to.max(to);
+    }
+
     fn describe(&self) -> String {
         format!("EarlyAggregate {} {}", self.assign.describe(), self.grouping.describe())
     }

@@ -370,6 +370,11 @@ impl Operator for IntervalJoin {
         ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
     }
 
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let open = self.open.entry(customer).or_default();
+        open.closed_to = open.closed_to.max(to);
+    }
+
     fn describe(&self) -> String {
         let list = |all: Vec<String>| all.join(", ");
         let keys = self.shape.ports[0].keys.iter().zip(&self.shape.ports[1].keys);

@@ -137,6 +137,12 @@ impl Operator for PaneAggregate {
         self.customers.iter().filter_map(closed).filter(|(customer, to)| *to > self.marks.of(*customer)).collect()
     }
 
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let nothing = || Panes { panes: BTreeMap::new(), closed_to: None };
+        let panes = self.customers.entry(customer).or_insert_with(nothing);
+        panes.closed_to = panes.closed_to.max(Some(to));
+    }
+
     fn describe(&self) -> String {
         format!("PaneAggregate {:?} of {} {}", self.spec, self.time, self.grouping.describe())
     }

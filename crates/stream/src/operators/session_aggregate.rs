@@ -445,6 +445,11 @@ impl Operator for SessionAggregate {
         ahead.map(|(customer, open)| (*customer, open.closed_to)).collect()
     }
 
+    fn close_ahead(&mut self, customer: Customer, to: Micros) {
+        let open = self.customers.entry(customer).or_default();
+        open.closed_to = open.closed_to.max(to);
+    }
+
     fn describe(&self) -> String {
         format!("SessionAggregate gap {} µs of {} {}", self.gap, self.time, self.grouping.describe())
     }

@@ -1,0 +1,54 @@
+//! What follows when an epoch has closed: rows behind the mark are counted, and state is weighed.
+
+use std::time::{Duration, Instant};
+
+use datafusion::arrow::array::RecordBatch;
+use fyke_types::{Micros, Result};
+
+use super::Driver;
+
+/// How often it is looked whether state has grown beyond its budget.
+const WEIGH: Duration = Duration::from_millis(50);
+
+/// A row behind the mark: whether it was late is known when its epoch has closed.
+pub(super) struct Doubtful {
+    pub(super) row: RecordBatch,
+    /// How far behind the mark, µs.
+    pub(super) behind: Micros,
+}
+
+/// Names a row behind the mark within its epoch.
+pub(super) fn ticket(source: usize, number: usize) -> u64 {
+    ((source as u64) << 48) | number as u64
+}
+
+impl Driver {
+    /// Counts the epoch's rows behind the mark as late or used; `late` are the tickets of the late ones, ascending.
+    pub(super) fn settle_doubtful(&mut self, late: &[u64]) -> Result<()> {
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            for (number, Doubtful { row, behind }) in source.doubtful.drain(..).enumerate() {
+                if late.binary_search(&ticket(at, number)).is_err() {
+                    source.progress.used += 1;
+                    continue;
+                }
+                source.progress.late += 1;
+                source.progress.late_by_us = source.progress.late_by_us.max(behind);
+                if let Some(sink) = &mut source.run.late_to {
+                    sink.write(&row)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves state to disk where memory has no room for it.
+    pub(super) fn keep_within_budget(&mut self) -> Result<()> {
+        let Some(spill) = &self.spill else { return Ok(()) };
+        if self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
+            self.execution.keep_within(spill)?;
+            self.weighed_at = Some(Instant::now());
+        }
+        self.progress.spilled_bytes = spill.on_disk();
+        Ok(())
+    }
+}
