@@ -156,7 +156,7 @@ fn processes_that_are_killed_or_stopped_at_random_moments_cost_no_row() {
             }
             let victim = (random.next_u64() % 3) as usize;
             done += 1;
-            if random.next_u64() % 3 == 0 && victim > 0 {
+            if random.next_u64().is_multiple_of(3) && victim > 0 {
                 // longer than the time after which it is lost
                 signal(&processes[victim], "-STOP");
                 std::thread::sleep(PEER_TIMEOUT * 2);

@@ -200,6 +200,30 @@ fn a_resumed_reading_loses_and_repeats_nothing() {
 }
 
 #[test]
+fn a_bounded_reading_ends_what_a_live_one_has_begun() {
+    topic("handed-over", 2);
+    let writer = Writer::new();
+    for n in 0..10 {
+        writer.send("handed-over", (n % 2) as i32, n, &line(n, n));
+    }
+    writer.flush();
+    let source = table(Some(numbers()), &[("topic", "handed-over")]);
+    let mut live = source.open(&following(1)).expect("a reading");
+    let mut given = Given::default();
+    until(live.as_mut(), &mut given, |given| given.rows() == 10);
+    let position = live.position().expect("a position");
+    drop(live);
+    // with nothing left to read, and with something in one of the partitions
+    for meanwhile in [vec![], vec![line(20, 20)]] {
+        meanwhile.iter().for_each(|line| writer.send("handed-over", 1, 20, line));
+        writer.flush();
+        let resumed = ReadOptions { resume: position.clone(), ..options(1) };
+        let given = read(source.as_ref(), &resumed).expect("a reading");
+        assert_eq!((given.rows(), given.ended.len()), (meanwhile.len(), 2));
+    }
+}
+
+#[test]
 fn a_live_reading_goes_on_from_its_position_with_what_came_meanwhile() {
     topic("onward", 1);
     send_all("onward", &[&line(0, 0), &line(1, 1)]);

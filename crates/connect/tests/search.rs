@@ -222,7 +222,7 @@ fn columns_are_found_out_and_a_query_chooses_documents() {
             assert_eq!(position, None, "without event time nobody knows where it stands");
         }
         let missing = table(&url, None, &[("index", "fyke-nowhere")]);
-        let error = SearchConnector.source(&missing).err().expect("there is no such index").to_string();
+        let error = SearchConnector.source(&missing).expect_err("there is no such index").to_string();
         assert!(error.contains("fyke-nowhere"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Spark holds both sides to the lesser of their watermarks; here each side has its own, so that what waits for the
 //! other side alone may come a step earlier, and a row behind its own side's mark is late. It is said where that shows.
-#![expect(clippy::unwrap_used, reason = "helpers fail as their tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers fail as their tests do")]
 
 use fyke::testing::StreamTest;
 

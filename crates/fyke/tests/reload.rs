@@ -1,5 +1,4 @@
 //! Static tables that change while a run goes on.
-#![expect(clippy::unwrap_used, reason = "helpers fail as their tests do")]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Scripts into real search servers: as in production, with crashes in between. `FYKE_SEARCH_ALL=1` takes the older
 //! servers too.
-#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on has failed")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

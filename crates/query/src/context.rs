@@ -88,8 +88,8 @@ impl ContextBuilder {
         self
     }
 
-    /// Streams close an epoch after each block of rows, whatever that costs (default: epochs of 5 to 500 ms, as short as
-    /// the run keeps up with). For tests: no row depends on it.
+    /// Live streams too close an epoch after each block of rows, whatever that costs (default: epochs of 5 to 500 ms, as
+    /// short as the run keeps up with). For tests: no row depends on it.
     #[must_use]
     pub fn short_epochs(mut self, short: bool) -> Self {
         self.short_epochs = short;

@@ -141,11 +141,14 @@ impl Clock for Stepping {
     }
 }
 
+/// The columns and the key of a sink.
+type Opened = (SchemaRef, Vec<String>);
+
 /// Keeps what is written, with its key and when it came.
 #[derive(Debug, Clone)]
 struct Out {
     sink: MemorySink,
-    opened: Arc<Mutex<Option<(SchemaRef, Vec<String>)>>>,
+    opened: Arc<Mutex<Option<Opened>>>,
     clock: Arc<Stepping>,
     times: Arc<Mutex<Vec<i64>>>,
 }

@@ -184,7 +184,8 @@ impl Driver {
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
             looked_at: None,
-            epoch: EpochLength::new(),
+            // which rows of bounded input are late must follow from the input alone, not from how fast it was read
+            epoch: if follow { EpochLength::new() } else { EpochLength::short() },
             stop: StopSignal::default(),
             keeper: None,
             prepared: Vec::new(),

@@ -25,6 +25,8 @@ pub struct Progress {
     pub resumed: Option<(u64, u64)>,
     /// Bytes of state on disk, since memory has no room for them.
     pub spilled_bytes: u64,
+    /// The most that there were.
+    pub spilled_bytes_max: u64,
     /// How often the run went on from its last checkpoint without a new process, since one of a cluster was lost or had
     /// come.
     pub generations: u64,

@@ -155,11 +155,22 @@ fn begin(
     // what appeared while nobody read is read from its beginning
     let start = if resumed { &At::Earliest } else { &options.start };
     let starts = cluster.offsets(&places, start, &At::Earliest)?;
+    // a bounded run that was killed ends where it would have ended; what a live one has read ends where it ends now
+    let endless = all.iter().filter(|known| bounded && !known.ended && known.end.is_none());
+    let endless: Vec<(String, i32)> = endless.map(|known| (known.topic.clone(), known.partition)).collect();
     let ends = match bounded {
-        // a run that was killed ends where it would have ended
-        true => cluster.offsets(&places, options.end.as_ref().unwrap_or(&At::Latest), &At::Latest)?,
+        true => {
+            let of: Vec<(String, i32)> = places.iter().chain(&endless).cloned().collect();
+            cluster.offsets(&of, options.end.as_ref().unwrap_or(&At::Latest), &At::Latest)?
+        }
         false => Default::default(),
     };
+    for known in &mut all {
+        let place = (known.topic.clone(), known.partition);
+        if endless.contains(&place) {
+            known.end = ends.get(&place).copied();
+        }
+    }
     for place in places {
         let Some(customer) = options.topics.customer(&place.0) else { continue };
         let (next, end) = (starts.get(&place).copied().unwrap_or(0), ends.get(&place).copied());

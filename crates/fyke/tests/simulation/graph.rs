@@ -56,8 +56,11 @@ fn grouping(keys: &[&str], counted: &str, summed: &str, input: &SchemaRef, by_cu
 /// By pipeline: its columns, and where its rows are collected.
 type Outputs = Vec<(Pipeline, SchemaRef, Collected)>;
 
+/// Who carries the pipelines out, and what columns each gives.
+pub type Running = (Box<dyn Execution>, Vec<(Pipeline, SchemaRef)>);
+
 /// The case carried out by so many workers, with the columns of its outputs; 0 and 1: in the caller's thread.
-pub fn execution(case: &Case, workers: usize) -> fyke::Result<(Box<dyn Execution>, Vec<(Pipeline, SchemaRef)>)> {
+pub fn execution(case: &Case, workers: usize) -> fyke::Result<Running> {
     let (pattern, outputs) = graph(case);
     let columns = outputs.iter().map(|(pipeline, columns, _)| (*pipeline, Arc::clone(columns))).collect();
     let collected = |outputs: Outputs| outputs.into_iter().map(|(_, _, rows)| rows).collect();

@@ -91,8 +91,7 @@ pub(crate) async fn plan_stream(
     let shared = share(shaped, state).map_err(running_error)?;
     let mut planner = Planner::new(state, shared, bounded, reloads);
     planner.add_sources()?;
-    let mut outputs = vec![Collected::default(); 0];
-    outputs.resize_with(plans.len(), Collected::default);
+    let outputs: Vec<Collected> = plans.iter().map(|_| Collected::default()).collect();
     let (mut upserts, mut ends) = (vec![None; plans.len()], vec![None; plans.len()]);
     // what several outputs share is built for early results if one wants them
     let mut order: Vec<usize> = (0..plans.len()).collect();

@@ -44,11 +44,12 @@ impl Driver {
     /// Moves state to disk where memory has no room for it.
     pub(super) fn keep_within_budget(&mut self) -> Result<()> {
         let Some(spill) = &self.spill else { return Ok(()) };
-        if self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
+        if self.epoch.is_short() || self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
             self.execution.keep_within(spill)?;
             self.weighed_at = Some(Instant::now());
         }
         self.progress.spilled_bytes = spill.on_disk();
+        self.progress.spilled_bytes_max = self.progress.spilled_bytes_max.max(self.progress.spilled_bytes);
         Ok(())
     }
 }

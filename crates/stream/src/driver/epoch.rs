@@ -29,6 +29,11 @@ impl EpochLength {
         Self { short: true, ..Self::new() }
     }
 
+    /// Whether each reading is an epoch of its own.
+    pub(super) fn is_short(&self) -> bool {
+        self.short
+    }
+
     /// The first rows of an epoch have come.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);

@@ -11,9 +11,6 @@ use fyke_types::Result;
 use super::{Aggregate, Pass, RowSet, Sealed, Spill, Spilled, Store};
 use crate::{Give, Piece, Place};
 
-/// Less than so many bytes are not worth a file.
-const SMALL: usize = 64 * 1024;
-
 /// Gives each piece of an operator's state a number of its own.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct PieceNumbers(u64);
@@ -166,12 +163,12 @@ impl Parts {
     ) -> Result<usize> {
         let open = self.open.as_ref().map_or(0, Store::bytes);
         let before = self.bytes();
-        if open >= SMALL {
+        if open >= to.smallest() {
             self.seal(shape, numbers, scratch)?;
         }
         for part in &mut self.sealed {
             if let Held::Memory(sealed) = &part.held
-                && sealed.bytes() >= SMALL
+                && sealed.bytes() >= to.smallest()
             {
                 part.held = Held::Disk(to.write(&sealed.to_batch()?)?);
             }

@@ -47,6 +47,11 @@ impl Spill {
         self.budget
     }
 
+    /// Less than so many bytes are not worth a file.
+    pub(super) fn smallest(&self) -> usize {
+        (self.budget / 64).clamp(1, 64 * 1024)
+    }
+
     /// Bytes of the files.
     pub fn on_disk(&self) -> u64 {
         self.on_disk.load(Ordering::Relaxed)
@@ -112,7 +117,7 @@ impl Spilled {
         let Some(first) = parts.first() else { return 1 };
         let all: usize = memory + parts.iter().map(|part| part.memory).sum::<usize>();
         // a hash table and accumulators take about twice what their rows take
-        (2 * all).div_ceil((first.spill.budget / 4).max(1 << 20)).max(1)
+        (2 * all).div_ceil((first.spill.budget / 4).max(4 * 1024)).max(1)
     }
 }
 
