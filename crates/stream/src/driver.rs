@@ -132,7 +132,7 @@ pub type Again = Box<dyn FnMut(Vec<Outlet>) -> Result<Driver> + Send>;
 /// Why a run has stopped going on.
 enum Stopped {
     /// It has come to its end.
-    Ended(Progress),
+    Ended(Box<Progress>),
     /// Another driver shall go on from the last checkpoint.
     Anew,
 }
@@ -258,7 +258,7 @@ impl Driver {
     pub fn run(mut self) -> Result<Progress> {
         loop {
             match self.run_generation() {
-                Ok(Stopped::Ended(progress)) => return Ok(progress),
+                Ok(Stopped::Ended(progress)) => return Ok(*progress),
                 Ok(Stopped::Anew) => {}
                 Err(error) if self.execution.has_lost_a_process() && self.again.is_some() => {
                     self.progress.last_loss = Some(error.to_string());
@@ -272,7 +272,7 @@ impl Driver {
     fn run_generation(&mut self) -> Result<Stopped> {
         if self.resume()? {
             self.execution.end();
-            return Ok(Stopped::Ended(self.progress.clone()));
+            return Ok(Stopped::Ended(Box::new(self.progress.clone())));
         }
         while !self.stop.is_set() && self.has_more() {
             self.step(EPOCH)?;
@@ -282,7 +282,7 @@ impl Driver {
                 return Ok(Stopped::Anew);
             }
         }
-        self.close().map(Stopped::Ended)
+        self.close().map(|progress| Stopped::Ended(Box::new(progress)))
     }
 
     /// The driver that goes on from the last checkpoint. Everything of this one but its outlets is gone before.
