@@ -1,8 +1,8 @@
 //! The coordinator's side of many workers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 
 use fyke_types::{Error, Micros, Result};
@@ -84,7 +84,7 @@ impl Team {
         let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
         for member in members.values() {
             let desk = Desk { answers: reply.clone(), workers: posts.clone() };
-            *member.desk.lock().unwrap_or_else(PoisonError::into_inner) = Some(desk);
+            member.seat(desk);
             member.link.sender().send(Letter::Start(start.clone()))?;
         }
         let everybody = || -> Vec<Box<dyn Post>> {
@@ -317,7 +317,7 @@ impl Drop for Team {
         // nobody holds a sender any more, so that the connections close when all is sent
         self.workers.clear();
         for member in self.others.drain(..) {
-            *member.desk.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            member.leave();
             drop(member);
         }
     }
