@@ -63,6 +63,47 @@ pub fn chain(lines: u64, runs: usize) -> Result<()> {
     Ok(())
 }
 
+/// The chained job with one worker on one core, and with two workers on two cores: decoding has threads of its own, so
+/// only the number of cores says what a worker more is worth.
+pub fn workers(lines: u64, runs: usize) -> Result<()> {
+    let binary = fyke()?;
+    let folder = target().join("bench-chain");
+    let logs_folder = folder.join(format!("logs-{lines}"));
+    if !logs_folder.exists() {
+        write_chain_with(&logs_folder, &ChainSettings { seed: 1, lines, ..ChainSettings::default() })?;
+    }
+    let logs = format!("{}/*.json", logs_folder.display());
+    let out = folder.join("fyke.parquet");
+    let mut text = format!("# cargo xtask bench workers --lines {lines} --runs {runs}\nrun\tone_s\ttwo_s\n");
+    let (mut one, mut two) = (Vec::new(), Vec::new());
+    let on = |cores: &str, workers: &str| {
+        let run = run_fyke(&binary, &logs, &out);
+        let mut command = Command::new("taskset");
+        command.current_dir(root()).args(["-c", cores]).arg(&binary).args(run.get_args()).args(["--workers", workers]);
+        timed(&mut command)
+    };
+    for run in 0..=runs {
+        let (one_s, two_s) = (on("0", "1")?, on("0,1", "2")?);
+        if run > 0 {
+            writeln!(text, "{run}\t{one_s:.4}\t{two_s:.4}")?;
+            one.push(one_s);
+            two.push(two_s);
+        }
+    }
+    let (one, two) = (median(&one), median(&two));
+    let rate = |seconds: f64| lines as f64 / seconds / 1e6;
+    writeln!(
+        text,
+        "# median: {one:.3} s ({:.2} M lines/s) and {two:.3} s ({:.2} M lines/s): {:.2} times as fast",
+        rate(one),
+        rate(two),
+        one / two
+    )?;
+    println!("{text}");
+    std::fs::write(root().join("benches/results/workers.tsv"), text)?;
+    Ok(())
+}
+
 /// Peak memory of the chained job over an input and one ten times longer.
 pub fn memory(lines: u64) -> Result<()> {
     let binary = fyke()?;

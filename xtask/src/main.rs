@@ -63,6 +63,15 @@ enum Bench {
         #[arg(long, default_value_t = 7)]
         runs: usize,
     },
+    /// The chained job with one worker on one core, and with two on two.
+    Workers {
+        /// Lines to generate.
+        #[arg(long, default_value_t = 4_000_000)]
+        lines: u64,
+        /// Runs of each, in turn.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+    },
     /// Memory of open sessions, the size of their checkpoint, and how long it takes to go on from it after a kill.
     State {
         /// Sessions that are open.
@@ -92,6 +101,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Bench { bench: Bench::Chain { lines, runs } } => bench::chain(lines, runs),
         Task::Bench { bench: Bench::Checkpoint { lines, runs } } => bench::checkpoint(lines, runs),
+        Task::Bench { bench: Bench::Workers { lines, runs } } => bench::workers(lines, runs),
         Task::Bench { bench: Bench::State { sessions } } => bench::state(sessions),
         Task::Bench { bench: Bench::Memory { lines } } => bench::memory(lines),
         Task::Bench { bench: Bench::Kafka { settings } } => bench_kafka::run(&settings),

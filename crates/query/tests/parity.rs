@@ -11,7 +11,7 @@ use fyke_connect::MemorySink;
 use fyke_query::checkpoint::Every;
 use fyke_query::{CheckpointSettings, RunSettings, Script};
 use proptest::prelude::*;
-use support::{Rehearsed, Row, SECOND, arrange, context, context_with, rows};
+use support::{Rehearsed, Row, SECOND, arrange, context, context_from, context_with, rows};
 
 /// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
 const PIPELINES: &[(&str, &str)] = &[
@@ -250,6 +250,33 @@ fn check_killed(
     })
 }
 
+/// Rows and counters of a run to the end.
+fn run_bounded(
+    text: &str,
+    source: Rehearsed,
+    lateness: i64,
+    customer: Option<&str>,
+    builder: fyke_query::ContextBuilder,
+) -> Result<(MemorySink, fyke_query::Progress, datafusion::arrow::datatypes::SchemaRef), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    runtime.block_on(async {
+        let sink = MemorySink::exactly_once();
+        let schema = std::sync::Mutex::new(None);
+        let context = context_from(builder, source, lateness, customer);
+        let script = Script::parse(text, "late rows", &BTreeMap::new()).expect("parses");
+        let select = |of: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> {
+            *schema.lock().expect("lock") = Some(std::sync::Arc::clone(of));
+            Ok(Box::new(sink.clone()))
+        };
+        let settings = RunSettings::default();
+        let driver =
+            context.stream_script(&script, &settings, &select, &mut |_| {}).await.map_err(|e| e.to_string())?;
+        let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs");
+        let progress = progress.map_err(|error| error.to_string())?;
+        Ok((sink.clone(), progress, schema.into_inner().expect("lock").expect("a schema")))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -294,6 +321,42 @@ proptest! {
         // a crash never comes before a checkpoint, else nothing would ever get on
         check_killed(name, &text, inputs, lateness, by_host.then_some("host"), (every + more, every), workers)
             .map_err(TestCaseError::fail)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    /// Rows come further out of order than was promised: which of them are late follows from the blocks alone.
+    #[test]
+    fn which_rows_are_late_does_not_depend_on_epochs_or_workers(
+        rows in rows(),
+        pipeline in 0..PIPELINES.len(),
+        inputs in 1usize..4,
+        size in 1usize..30,
+        a in 1i64..6,
+        times in 1i64..5,
+        lateness in 0i64..3,
+        disorder in 0i64..30,
+        salt in any::<u64>(),
+        by_host in any::<bool>(),
+        workers in 1usize..4,
+    ) {
+        let text = PIPELINES[pipeline].1.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
+        let customer = by_host.then_some("host");
+        let inputs = arrange(&rows, inputs, size, disorder * SECOND, salt);
+        let run = |builder: fyke_query::ContextBuilder| {
+            let source = Rehearsed { inputs: inputs.clone(), endless: false };
+            run_bounded(&text, source, lateness * SECOND, customer, builder).map_err(TestCaseError::fail)
+        };
+        let builder = fyke_query::Context::builder;
+        let (one, expected, schema) = run(builder().short_epochs(true))?;
+        let (other, got, _) = run(builder().workers(workers))?;
+        let compared = fyke_query::compare_rows(&schema, &one.batches(), &other.batches());
+        let compared = compared.map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert!(compared.is_equal(), "{workers} workers: {compared:#?}\n{text}");
+        prop_assert_eq!(got.totals(), expected.totals(), "{}", text);
+        prop_assert_eq!(got.late_inside, expected.late_inside, "{}", text);
     }
 }
 

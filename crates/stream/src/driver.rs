@@ -105,6 +105,8 @@ pub struct Driver {
     published: Arc<Mutex<Progress>>,
     looked_at: Option<Instant>,
     epoch: EpochLength,
+    /// Bounded runs: the sources' marks are further than what the operators have closed.
+    is_behind: bool,
     stop: StopSignal,
     /// Writes checkpoints.
     keeper: Option<Keeper>,
@@ -184,8 +186,8 @@ impl Driver {
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
             looked_at: None,
-            // which rows of bounded input are late must follow from the input alone, not from how fast it was read
-            epoch: if follow { EpochLength::new() } else { EpochLength::short() },
+            epoch: if follow { EpochLength::new() } else { EpochLength::of_blocks() },
+            is_behind: false,
             stop: StopSignal::default(),
             keeper: None,
             prepared: Vec::new(),
@@ -368,6 +370,18 @@ impl Driver {
 
     /// Takes one event with content from a source; false if it has nothing now.
     fn read(&mut self, at: usize, wait: Duration) -> Result<bool> {
+        let found = self.read_event(at, wait)?;
+        if found && !self.follow {
+            // which rows of bounded input are late must follow from the input alone, not from how it was cut into
+            // epochs: the marks move with each block, as if every one were an epoch
+            let source = &mut self.sources[at];
+            source.marks = source.tracker.marks(None);
+            self.is_behind = true;
+        }
+        Ok(found)
+    }
+
+    fn read_event(&mut self, at: usize, wait: Duration) -> Result<bool> {
         loop {
             let event = self.sources[at].run.reader.next(wait)?;
             let now = if self.follow { self.clock.now() } else { 0 };
@@ -482,6 +496,11 @@ impl Driver {
             source.progress.used += rows;
             return self.execution.feed(at, part);
         }
+        if self.is_behind {
+            // what these rows are too late for closes first
+            self.close_epoch()?;
+        }
+        let source = &mut self.sources[at];
         let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
         let batch = filter_record_batch(&part.batch, &in_time)?;
         source.progress.used += batch.num_rows() as u64;
@@ -496,10 +515,11 @@ impl Driver {
     }
 
     fn close_epoch(&mut self) -> Result<()> {
-        let now = self.follow.then(|| self.clock.now());
-        for source in &mut self.sources {
-            source.marks = source.tracker.marks(now);
+        if self.follow {
+            let now = self.clock.now();
+            self.sources.iter_mut().for_each(|source| source.marks = source.tracker.marks(Some(now)));
         }
+        self.is_behind = false;
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         let started = Instant::now();
         let Closing { late_inside, mut late, rows } = self.execution.close_epoch(&marks)?;

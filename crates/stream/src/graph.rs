@@ -7,12 +7,15 @@ use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use twox_hash::XxHash64;
 
 use crate::cluster::{Parcel, Router};
-use crate::state::Spill;
-use crate::{Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Route, Snapshot, StateSize, Tagged};
+use crate::state::{Sealed, Spill};
+use crate::{
+    Customer, Marks, Memo, Operator, OperatorProgress, Output, Piece, Place, Route, Snapshot, StateSize, Tagged,
+};
 
 /// A node of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -183,6 +186,12 @@ impl Graph {
 
     /// To the operator of this worker, or in parts to those of others.
     fn send(&mut self, node: usize, port: usize, rows: Tagged) -> Result<u64> {
+        if self.router.is_none() {
+            return self.push_rows(node, port, rows);
+        }
+        if let Some(late) = self.gather(node, &rows)? {
+            return Ok(late);
+        }
         let Some(router) = &mut self.router else { return self.push_rows(node, port, rows) };
         match self.nodes.get(node).map(|node| node.operator.route(port)) {
             Some(Route::By(keys)) => match router.split(node, port, &keys, rows)? {
@@ -190,6 +199,45 @@ impl Graph {
                 None => Ok(0),
             },
             _ => self.push_rows(node, port, rows),
+        }
+    }
+
+    /// Aggregates rows here, whoever holds their keys, if that is worth it; says how many were late.
+    fn gather(&mut self, node: usize, rows: &Tagged) -> Result<Option<u64>> {
+        let Some(target) = self.nodes.get_mut(node) else { return Ok(None) };
+        let Some(gatherer) = target.operator.as_gatherer() else { return Ok(None) };
+        let (started, mut out) = (Instant::now(), Output::default());
+        if !gatherer.gather(rows, &mut out)? {
+            return Ok(None);
+        }
+        target.work.rows_in += rows.batch.num_rows() as u64;
+        target.work.note(started, &out);
+        Ok(Some(out.late))
+    }
+
+    /// What was gathered for an operator: those of this worker's keys go into it, the others' are given, by worker.
+    pub(crate) fn leave(&mut self, node: usize) -> Result<Vec<(usize, Place, RecordBatch)>> {
+        let Some(router) = &self.router else { return Ok(Vec::new()) };
+        let Some(gatherer) = self.nodes.get_mut(node).and_then(|node| node.operator.as_gatherer()) else {
+            return Ok(Vec::new());
+        };
+        let mut leaving = Vec::new();
+        for (place, groups) in gatherer.leave()? {
+            for (to, states) in router.split_groups(&groups)? {
+                match router.is_me(to) {
+                    true => gatherer.arrive(place, &Sealed::from_batch(&states)?)?,
+                    false => leaving.push((to, place, states)),
+                }
+            }
+        }
+        Ok(leaving)
+    }
+
+    /// Groups that another worker has gathered.
+    pub(crate) fn arrive(&mut self, node: usize, place: Place, states: &RecordBatch) -> Result<()> {
+        match self.nodes.get_mut(node).and_then(|node| node.operator.as_gatherer()) {
+            Some(gatherer) => gatherer.arrive(place, &Sealed::from_batch(states)?),
+            None => Err(Error::internal(format!("the operator {node} takes no groups"))),
         }
     }
 

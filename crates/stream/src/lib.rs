@@ -25,7 +25,7 @@ pub use early::{Ask, Early, EarlyOperator, EarlyRows, Scope, Touched};
 pub use execution::{Alone, Closing, Execution, Saved};
 pub use graph::{GiveOf, Graph, NodeId, NodeState};
 pub use marks::Marks;
-pub use operator::{Give, Operator, Output, Route, StateSize, Tagged};
+pub use operator::{Gatherer, Give, Operator, Output, Route, StateSize, Tagged};
 pub use progress::{OperatorProgress, Progress, SinkProgress, SourceProgress};
 pub use reloaded::{LoadTable, ReloadedTable, StaticTableProgress, Version};
 pub use snapshot::{Memo, Piece, Place, Snapshot};

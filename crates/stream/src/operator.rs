@@ -6,8 +6,8 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Micros, Result};
 
-use crate::state::Spill;
-use crate::{Customer, EarlyOperator, Marks, Memo, Piece, Snapshot};
+use crate::state::{Sealed, Spill};
+use crate::{Customer, EarlyOperator, Marks, Memo, Piece, Place, Snapshot};
 
 /// Rows of one customer, or of all.
 #[derive(Debug, Clone)]
@@ -144,6 +144,11 @@ pub trait Operator: Send {
         None
     }
 
+    /// Its other face where there are many workers, if it can aggregate rows where they are and send states instead.
+    fn as_gatherer(&mut self) -> Option<&mut dyn Gatherer> {
+        None
+    }
+
     /// Moves about so many bytes of what it remembers to disk, if it can; returns the bytes of memory that are free now.
     /// No row that it gives depends on it.
     ///
@@ -158,6 +163,28 @@ pub trait Operator: Send {
     fn state_size(&self) -> StateSize {
         StateSize::default()
     }
+}
+
+/// An operator that several workers carry out, each for some keys: what it does with rows of others' keys.
+pub trait Gatherer {
+    /// Aggregates rows, whoever holds their keys, until the epoch closes. False: it is not worth it, rows are to travel.
+    /// Late rows are found here as their worker would find them.
+    ///
+    /// # Errors
+    /// When an expression fails on the data.
+    fn gather(&mut self, rows: &Tagged, out: &mut Output) -> Result<bool>;
+
+    /// What was gathered in this epoch; [`Sealed::keys`] are the values of [`Operator::route`].
+    ///
+    /// # Errors
+    /// The accumulators'.
+    fn leave(&mut self) -> Result<Vec<(Place, Sealed)>>;
+
+    /// Takes groups of its own keys that some worker has gathered.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    fn arrive(&mut self, place: Place, groups: &Sealed) -> Result<()>;
 }
 
 /// The mark that holds for all inputs together.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Customer;
 
 /// Where a piece belongs inside its operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Whose rows.
     pub customer: Customer,

@@ -146,7 +146,8 @@ pub fn context_of(source: Rehearsed, lateness: i64, customer: Option<&str>) -> C
 /// The same with so many workers.
 #[allow(dead_code, reason = "each test file uses a part of this module")]
 pub fn context_with(source: Rehearsed, lateness: i64, customer: Option<&str>, workers: usize) -> Context {
-    let builder = Context::builder().short_epochs(true).workers(workers);
+    // three have epochs of several blocks
+    let builder = Context::builder().short_epochs(workers != 3).workers(workers);
     // two workers have no memory to speak of: what can go to disk does so after each epoch
     let builder = if workers == 2 { builder.memory_budget(1, None) } else { builder };
     context_from(builder, source, lateness, customer)

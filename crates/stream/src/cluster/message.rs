@@ -6,7 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result};
 
 use crate::state::Spill;
-use crate::{Customer, Marks, NodeId, OperatorProgress, Piece, Snapshot, Tagged};
+use crate::{Customer, Marks, NodeId, OperatorProgress, Piece, Place, Snapshot, Tagged};
 
 /// What follows for the counters if an operator finds rows late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -26,6 +26,8 @@ pub(crate) enum Order {
     Rows { source: usize, rows: Tagged, origin: Origin },
     /// Rows for an operator, from another worker.
     Parcel { node: usize, port: usize, rows: Tagged, origin: Origin },
+    /// Groups for an operator that another worker has gathered in this epoch.
+    Groups { node: usize, place: Place, states: RecordBatch },
     /// Another worker has no more rows for this port in this epoch; its marks there.
     Through { node: usize, port: usize, marks: Marks },
     /// The epoch ends with these marks, by source.

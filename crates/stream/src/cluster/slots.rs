@@ -8,7 +8,7 @@ use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::physical_expr::PhysicalExpr;
 use fyke_types::{Error, Result};
 
-use crate::state::evaluate;
+use crate::state::{Sealed, evaluate};
 use crate::{Tagged, engine_error};
 
 /// Shares of the keys. More workers than this are of no use.
@@ -60,6 +60,15 @@ impl Router {
 
     pub(crate) fn holds_keyless(&self) -> bool {
         worker_of(0, self.workers) == self.me
+    }
+
+    pub(crate) fn is_me(&self, worker: usize) -> bool {
+        worker == self.me
+    }
+
+    /// Groups by the worker that holds their keys, as rows.
+    pub(crate) fn split_groups(&self, groups: &Sealed) -> Result<Vec<(usize, RecordBatch)>> {
+        by_worker(&groups.to_batch()?, &slots_of(&groups.keys, groups.rows)?, self.workers)
     }
 
     pub(crate) fn take(&mut self) -> Vec<Parcel> {

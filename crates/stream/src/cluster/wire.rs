@@ -88,6 +88,10 @@ enum Head {
         customer: Customer,
         origin: Origin,
     },
+    Groups {
+        node: usize,
+        place: Place,
+    },
     Through {
         node: usize,
         port: usize,
@@ -219,6 +223,7 @@ fn order_apart(order: Order) -> (Head, Vec<RecordBatch>) {
         Order::Parcel { node, port, rows, origin } => {
             (Head::Parcel { node, port, customer: rows.customer, origin }, vec![rows.batch])
         }
+        Order::Groups { node, place, states } => (Head::Groups { node, place }, vec![states]),
         Order::Through { node, port, marks } => (Head::Through { node, port, marks: marks_apart(&marks) }, Vec::new()),
         Order::Close(marks) => (Head::Close(marks.iter().map(marks_apart).collect()), Vec::new()),
         Order::Ahead => (Head::AskAhead, Vec::new()),
@@ -267,6 +272,7 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
         Head::Parcel { node, port, customer, origin } => {
             order(Order::Parcel { node, port, rows: Tagged { customer, batch: next()? }, origin })
         }
+        Head::Groups { node, place } => order(Order::Groups { node, place, states: next()? }),
         Head::Through { node, port, marks } => order(Order::Through { node, port, marks: marks_of(marks) }),
         Head::Close(marks) => order(Order::Close(marks.into_iter().map(marks_of).collect())),
         Head::AskAhead => order(Order::Ahead),

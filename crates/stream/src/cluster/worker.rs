@@ -11,7 +11,7 @@ use std::sync::mpsc::Receiver;
 use fyke_types::{Error, Result};
 
 use super::message::{Answer, Order, Origin, Post, Reply};
-use super::slots::Router;
+use super::slots::{Parcel, Router};
 use crate::graph::From;
 use crate::operators::Collected;
 use crate::{Graph, Marks, NodeState};
@@ -91,6 +91,7 @@ impl Worker {
                 self.note_late(origin, late);
                 self.send_parcels(origin)?;
             }
+            Order::Groups { node, place, states } => self.graph.arrive(node, place, &states)?,
             Order::Through { node, port, marks } => self.through.entry((node, port)).or_default().push(marks),
             Order::Close(marks) => return self.close_epoch(&marks),
             Order::Ahead => self.reply(Answer::Ahead(self.graph.closed_ahead_by_node()))?,
@@ -122,12 +123,15 @@ impl Worker {
 
     fn send_parcels(&mut self, origin: Origin) -> Result<()> {
         for parcel in self.graph.take_parcels() {
-            let Some(peer) = self.peers.get(parcel.to) else {
-                return Err(Error::internal(format!("there is no worker {}", parcel.to)));
-            };
-            peer.post(Order::Parcel { node: parcel.node, port: parcel.port, rows: parcel.rows, origin })?;
+            let Parcel { to, node, port, rows } = parcel;
+            self.peer(to)?.post(Order::Parcel { node, port, rows, origin })?;
         }
         Ok(())
+    }
+
+    fn peer(&self, worker: usize) -> Result<&dyn Post> {
+        let peer = self.peers.get(worker).map(AsRef::as_ref);
+        peer.ok_or_else(|| Error::internal(format!("there is no worker {worker}")))
     }
 
     fn close_epoch(&mut self, sources: &[Marks]) -> Result<Then> {
@@ -156,8 +160,11 @@ impl Worker {
     }
 
     /// Tells the others that nothing more comes from here through the operator (or source) `from` in this epoch.
-    fn say_through(&self, from: From, marks: &Marks) -> Result<()> {
+    fn say_through(&mut self, from: From, marks: &Marks) -> Result<()> {
         for (node, port) in self.graph.routed_behind(from) {
+            for (to, place, states) in self.graph.leave(node)? {
+                self.peer(to)?.post(Order::Groups { node, place, states })?;
+            }
             for peer in self.peers.iter().enumerate().filter(|(worker, _)| *worker != self.me).map(|(_, peer)| peer) {
                 peer.post(Order::Through { node, port, marks: marks.clone() })?;
             }

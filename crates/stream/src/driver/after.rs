@@ -44,7 +44,7 @@ impl Driver {
     /// Moves state to disk where memory has no room for it.
     pub(super) fn keep_within_budget(&mut self) -> Result<()> {
         let Some(spill) = &self.spill else { return Ok(()) };
-        if self.epoch.is_short() || self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
+        if !self.epoch.is_timed() || self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
             self.execution.keep_within(spill)?;
             self.weighed_at = Some(Instant::now());
         }

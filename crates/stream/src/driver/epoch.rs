@@ -1,5 +1,5 @@
-//! How long an epoch is: short while the run keeps up, so that rows wait for nothing; longer while it catches up, so
-//! that closing epochs costs little beside the work itself.
+//! How long an epoch is. Live: short while the run keeps up, so that rows wait for nothing; longer while it catches up,
+//! so that closing epochs costs little beside the work itself. In a bounded run: so many blocks of rows.
 
 use std::time::{Duration, Instant};
 
@@ -10,42 +10,56 @@ const MOST: Duration = Duration::from_millis(500);
 /// Closing may take this share of an epoch, as 1 to so many.
 const CLOSING_SHARE: u32 = 10;
 
+/// Blocks of a bounded run's epoch: enough for several workers to have something to do between two closings.
+const BLOCKS: usize = 16;
+
 /// How long to gather rows before an epoch closes.
 #[derive(Debug)]
 pub(super) struct EpochLength {
     aim: Duration,
     began: Option<Instant>,
-    /// Each reading is an epoch of its own.
-    short: bool,
+    /// Where no clock decides: how many blocks, of which so many have come.
+    blocks: Option<usize>,
+    come: usize,
 }
 
 impl EpochLength {
     pub(super) fn new() -> Self {
-        Self { aim: LEAST, began: None, short: false }
+        Self { aim: LEAST, began: None, blocks: None, come: 0 }
     }
 
-    /// Each reading is an epoch of its own: no clock decides.
+    /// A bounded run's: no clock decides.
+    pub(super) fn of_blocks() -> Self {
+        Self { blocks: Some(BLOCKS), ..Self::new() }
+    }
+
+    /// Each reading is an epoch of its own.
     pub(super) fn short() -> Self {
-        Self { short: true, ..Self::new() }
+        Self { blocks: Some(0), ..Self::new() }
     }
 
-    /// Whether each reading is an epoch of its own.
-    pub(super) fn is_short(&self) -> bool {
-        self.short
+    /// Whether a clock decides.
+    pub(super) fn is_timed(&self) -> bool {
+        self.blocks.is_none()
     }
 
-    /// The first rows of an epoch have come.
+    /// A block of rows has come.
     pub(super) fn begin(&mut self) {
         self.began.get_or_insert_with(Instant::now);
+        self.come += 1;
     }
 
     /// Whether enough was gathered.
     pub(super) fn is_over(&self) -> bool {
-        self.short || self.began.is_some_and(|began| began.elapsed() >= self.aim)
+        match self.blocks {
+            Some(blocks) => self.come >= blocks,
+            None => self.began.is_some_and(|began| began.elapsed() >= self.aim),
+        }
     }
 
     /// The epoch has closed, which took `closing` of it. Gives its length from its first rows, if it had any.
     pub(super) fn end(&mut self, closing: Duration) -> Option<Duration> {
+        self.come = 0;
         let length = self.began.take()?.elapsed();
         self.aim = next(self.aim, closing);
         Some(length)

@@ -36,6 +36,9 @@ impl Driver {
         let mut found = false;
         for source in self.sources.iter_mut().filter(|source| source.run.name == table) {
             source.tracker.advance(to);
+            if !self.follow {
+                source.marks = source.tracker.marks(None);
+            }
             found = true;
         }
         if !found {

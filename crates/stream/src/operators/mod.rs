@@ -24,7 +24,7 @@ pub use assign::{Assign, AssignAll};
 pub use collect::{Collect, Collected};
 pub use each_batch::EachBatch;
 pub use early_aggregate::EarlyAggregate;
-pub use grouping::Grouping;
+pub use grouping::{Evaluated, Grouping};
 pub use interval_join::{IntervalJoin, JoinShape};
 pub use join_port::{JoinPort, Shifted};
 pub use pane_aggregate::PaneAggregate;

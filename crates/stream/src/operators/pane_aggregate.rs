@@ -9,8 +9,8 @@ use fyke_types::{Micros, Result, WATERMARK_START, WindowSpec, align};
 use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{Parts, Pass, PieceNumbers, Spill, Store, evaluate_time, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
+use crate::state::{Gathering, Parts, Pass, PieceNumbers, Sealed, Spill, Store, evaluate_time, partition_rows};
+use crate::{Customer, Gatherer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 struct Panes {
     /// By the pane's start.
@@ -30,6 +30,8 @@ pub struct PaneAggregate {
     marks: Marks,
     scratch: Vec<usize>,
     numbers: PieceNumbers,
+    /// Groups of any worker's keys, until the epoch closes.
+    gathering: Gathering,
 }
 
 impl PaneAggregate {
@@ -45,6 +47,7 @@ impl PaneAggregate {
             marks: Marks::start(),
             scratch: Vec::new(),
             numbers: PieceNumbers::default(),
+            gathering: Gathering::default(),
         }
     }
 
@@ -60,6 +63,36 @@ impl PaneAggregate {
             });
         }
         windows
+    }
+
+    /// Adds rows to their panes, or to what is gathered for them.
+    fn take(&mut self, rows: &Tagged, out: &mut Output, gathered: bool) -> Result<()> {
+        let customer = self.grouping.owner(rows);
+        let (times, nulls) = evaluate_time(&self.time, &rows.batch)?;
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let closed_to = Some(self.marks.of(customer));
+        let panes = self.customers.entry(customer).or_insert_with(|| Panes { panes: BTreeMap::new(), closed_to });
+        let (width, offset) = (self.pane, self.spec.offset());
+        let pane_of = |row: usize| {
+            nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then(|| align(times[row], width, offset))
+        };
+        let shape = self.grouping.shape();
+        for (start, set) in partition_rows(times.len(), pane_of) {
+            let end = self.spec.last_end(start);
+            if panes.closed_to.is_some_and(|closed| end <= closed) {
+                out.late += set.len() as u64;
+                continue;
+            }
+            if gathered {
+                let place = Place { customer, port: 0, start, end };
+                self.gathering.update(shape, place, &set, &evaluated, &mut self.scratch)?;
+                continue;
+            }
+            let Evaluated { keys, arguments, filters } = &evaluated;
+            let parts = panes.panes.entry(start).or_default();
+            parts.update(shape, &set, keys, arguments, filters, &mut self.scratch)?;
+        }
+        Ok(())
     }
 
     fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
@@ -88,25 +121,7 @@ impl PaneAggregate {
 
 impl Operator for PaneAggregate {
     fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
-        let customer = self.grouping.owner(&rows);
-        let (times, nulls) = evaluate_time(&self.time, &rows.batch)?;
-        let evaluated = self.grouping.evaluate(&rows.batch)?;
-        let closed_to = Some(self.marks.of(customer));
-        let panes = self.customers.entry(customer).or_insert_with(|| Panes { panes: BTreeMap::new(), closed_to });
-        let (width, offset) = (self.pane, self.spec.offset());
-        let pane_of = |row: usize| {
-            nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)).then(|| align(times[row], width, offset))
-        };
-        for (start, set) in partition_rows(times.len(), pane_of) {
-            if panes.closed_to.is_some_and(|closed| self.spec.last_end(start) <= closed) {
-                out.late += set.len() as u64;
-                continue;
-            }
-            let Evaluated { keys, arguments, filters } = &evaluated;
-            let parts = panes.panes.entry(start).or_default();
-            parts.update(self.grouping.shape(), &set, keys, arguments, filters, &mut self.scratch)?;
-        }
-        Ok(())
+        self.take(&rows, out, false)
     }
 
     fn route(&self, _: usize) -> Route {
@@ -141,6 +156,10 @@ impl Operator for PaneAggregate {
         let nothing = || Panes { panes: BTreeMap::new(), closed_to: None };
         let panes = self.customers.entry(customer).or_insert_with(nothing);
         panes.closed_to = panes.closed_to.max(Some(to));
+    }
+
+    fn as_gatherer(&mut self) -> Option<&mut dyn Gatherer> {
+        Some(self)
     }
 
     fn describe(&self) -> String {
@@ -198,5 +217,25 @@ impl Operator for PaneAggregate {
             rows: sum.rows + parts.rows(),
             bytes: sum.bytes + parts.bytes(),
         })
+    }
+}
+
+impl Gatherer for PaneAggregate {
+    fn gather(&mut self, rows: &Tagged, out: &mut Output) -> Result<bool> {
+        if !self.gathering.is_worth_it(self.grouping.shape())? {
+            return Ok(false);
+        }
+        self.take(rows, out, true).map(|()| true)
+    }
+
+    fn leave(&mut self) -> Result<Vec<(Place, Sealed)>> {
+        self.gathering.take()
+    }
+
+    fn arrive(&mut self, Place { customer, start, .. }: Place, groups: &Sealed) -> Result<()> {
+        let closed_to = Some(self.marks.of(customer));
+        let panes = self.customers.entry(customer).or_insert_with(|| Panes { panes: BTreeMap::new(), closed_to });
+        let parts = panes.panes.entry(start).or_default();
+        parts.merge(self.grouping.shape(), groups, &mut self.scratch)
     }
 }

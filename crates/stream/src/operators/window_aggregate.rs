@@ -8,8 +8,8 @@ use fyke_types::{Micros, Result, WATERMARK_END, WATERMARK_START};
 use super::grouping::Evaluated;
 use super::{Assign, Grouping};
 use crate::operator::combined;
-use crate::state::{Parts, PieceNumbers, Spill, partition_rows};
-use crate::{Customer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
+use crate::state::{Gathering, Parts, PieceNumbers, Sealed, Spill, partition_rows};
+use crate::{Customer, Gatherer, Give, Marks, Memo, Operator, Output, Place, Route, Snapshot, StateSize, Tagged};
 
 /// Open windows by `(end, start)`.
 struct Open {
@@ -35,6 +35,8 @@ pub struct WindowAggregate {
     marks: Marks,
     scratch: Vec<usize>,
     numbers: PieceNumbers,
+    /// Groups of any worker's keys, until the epoch closes.
+    gathering: Gathering,
     /// Without keys and window there is one row at the end, even of nothing.
     emitted: bool,
     /// Whether that row is this worker's.
@@ -51,9 +53,36 @@ impl WindowAggregate {
             marks: Marks::start(),
             scratch: Vec::new(),
             numbers: PieceNumbers::default(),
+            gathering: Gathering::default(),
             emitted: false,
             holds_keyless: true,
         }
+    }
+
+    /// Adds rows to their windows, or to what is gathered for them.
+    fn take(&mut self, rows: &Tagged, out: &mut Output, gathered: bool) -> Result<()> {
+        let customer = self.grouping.owner(rows);
+        let windows = self.assign.windows(&rows.batch)?;
+        let evaluated = self.grouping.evaluate(&rows.batch)?;
+        let open = self.open.entry(customer).or_default();
+        let closed = self.marks.of(customer).max(open.closed_to);
+        let shape = self.grouping.shape();
+        for (window, set) in partition_rows(windows.len(), |row| windows[row]) {
+            if window.0 <= closed && !matches!(self.assign, Assign::Whole) {
+                out.late += set.len() as u64;
+                continue;
+            }
+            let (end, start) = window;
+            if gathered {
+                let place = Place { customer, port: 0, start, end };
+                self.gathering.update(shape, place, &set, &evaluated, &mut self.scratch)?;
+                continue;
+            }
+            let parts = open.stores.entry(window).or_default();
+            let Evaluated { keys, arguments, filters } = &evaluated;
+            parts.update(shape, &set, keys, arguments, filters, &mut self.scratch)?;
+        }
+        Ok(())
     }
 
     fn close(&mut self, customer: Customer, up_to: Micros, out: &mut Output) -> Result<()> {
@@ -78,21 +107,7 @@ impl WindowAggregate {
 
 impl Operator for WindowAggregate {
     fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
-        let customer = self.grouping.owner(&rows);
-        let windows = self.assign.windows(&rows.batch)?;
-        let evaluated = self.grouping.evaluate(&rows.batch)?;
-        let open = self.open.entry(customer).or_default();
-        let closed = self.marks.of(customer).max(open.closed_to);
-        for (window, set) in partition_rows(windows.len(), |row| windows[row]) {
-            if window.0 <= closed && !matches!(self.assign, Assign::Whole) {
-                out.late += set.len() as u64;
-                continue;
-            }
-            let parts = open.stores.entry(window).or_default();
-            let Evaluated { keys, arguments, filters } = &evaluated;
-            parts.update(self.grouping.shape(), &set, keys, arguments, filters, &mut self.scratch)?;
-        }
-        Ok(())
+        self.take(&rows, out, false)
     }
 
     fn route(&self, _: usize) -> Route {
@@ -144,6 +159,10 @@ impl Operator for WindowAggregate {
     fn close_ahead(&mut self, customer: Customer, to: Micros) {
         let open = self.open.entry(customer).or_default();
         open.closed_to = open.closed_to.max(to);
+    }
+
+    fn as_gatherer(&mut self) -> Option<&mut dyn Gatherer> {
+        Some(self)
     }
 
     fn describe(&self) -> String {
@@ -200,5 +219,23 @@ impl Operator for WindowAggregate {
             rows: sum.rows + parts.rows(),
             bytes: sum.bytes + parts.bytes(),
         })
+    }
+}
+
+impl Gatherer for WindowAggregate {
+    fn gather(&mut self, rows: &Tagged, out: &mut Output) -> Result<bool> {
+        if !self.gathering.is_worth_it(self.grouping.shape())? {
+            return Ok(false);
+        }
+        self.take(rows, out, true).map(|()| true)
+    }
+
+    fn leave(&mut self) -> Result<Vec<(Place, Sealed)>> {
+        self.gathering.take()
+    }
+
+    fn arrive(&mut self, Place { customer, start, end, .. }: Place, groups: &Sealed) -> Result<()> {
+        let parts = self.open.entry(customer).or_default().stores.entry((end, start)).or_default();
+        parts.merge(self.grouping.shape(), groups, &mut self.scratch)
     }
 }

@@ -1,6 +1,7 @@
 //! What operators remember: one store per open window or pane.
 
 mod aggregate;
+mod gathering;
 mod keyed;
 mod partition;
 mod parts;
@@ -9,6 +10,7 @@ mod store;
 mod waiting;
 
 pub use aggregate::{AccumulatorFactory, Aggregate, evaluate, evaluate_filter, evaluate_time};
+pub use gathering::Gathering;
 pub use keyed::{Keyed, KeysAndResults};
 pub use partition::{RowSet, partition_rows};
 pub use parts::{Parts, PieceNumbers, Shape};

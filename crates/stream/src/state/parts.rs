@@ -128,6 +128,18 @@ impl Parts {
         store.update(rows, keys, arguments, filters, scratch)
     }
 
+    /// Adds groups that were gathered elsewhere. `scratch` is reused between calls.
+    ///
+    /// # Errors
+    /// The accumulators'.
+    pub fn merge(&mut self, shape: Shape<'_>, groups: &Sealed, scratch: &mut Vec<usize>) -> Result<()> {
+        let store = match &mut self.open {
+            Some(store) => store,
+            none => none.insert(shape.store()?),
+        };
+        store.merge(groups, scratch)
+    }
+
     /// Seals what has come since the last call. Parts that are not much larger than the ones behind them are merged, so
     /// that their number stays logarithmic in the number of seals.
     ///
