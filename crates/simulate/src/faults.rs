@@ -376,6 +376,10 @@ impl Sink for FaultySink {
         self.of.waits_for_commit()
     }
 
+    fn shows_at_once(&self) -> bool {
+        self.of.shows_at_once()
+    }
+
     fn commit(&mut self, prepared: &str) -> Result<()> {
         self.process.step(&format!("commit a part of {}", self.name), || self.of.commit(prepared))
     }

@@ -5,6 +5,9 @@
 mod after;
 mod early;
 mod epoch;
+mod log;
+mod reading;
+mod replay;
 mod resume;
 mod steps;
 
@@ -13,22 +16,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{cast, filter_record_batch};
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use fyke_types::{
-    Clock, Error, Event, InputId, Micros, Reader, Result, Rows, Sink, WATERMARK_END, WATERMARK_START,
-    dead_letters_to_batch, window,
-};
+use fyke_types::{Clock, Error, InputId, Micros, Reader, Result, Sink, WATERMARK_END, WATERMARK_START};
 use hashbrown::HashMap;
 
-use self::after::{Doubtful, ticket};
+use self::after::Doubtful;
 use self::epoch::EpochLength;
+use self::log::EpochLog;
 use crate::checkpoint::{Keeper, SinkState};
-use crate::state::{Spill, partition_rows};
+use crate::state::Spill;
 use crate::{
-    Closing, Customer, CustomerBy, Customers, Execution, Marks, Progress, ReloadedTable, SinkProgress, SourceProgress,
-    Tagged, TimeSettings, Tracker,
+    Closing, Customer, Customers, Execution, Marks, Progress, ReloadedTable, SinkProgress, SourceProgress,
+    TimeSettings, Tracker,
 };
 
 /// How long a followed source may keep the driver waiting before the epoch closes.
@@ -126,6 +124,8 @@ pub struct Driver {
     early_due: Micros,
     /// Notes that the checkpoint on its way makes needless.
     noted: Vec<String>,
+    /// What live epochs consist of.
+    log: EpochLog,
 }
 
 /// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
@@ -198,6 +198,7 @@ impl Driver {
             again: None,
             early_due: Micros::MIN,
             noted: Vec::new(),
+            log: EpochLog::default(),
         }
     }
 
@@ -368,155 +369,9 @@ impl Driver {
         Ok(false)
     }
 
-    /// Takes one event with content from a source; false if it has nothing now.
-    fn read(&mut self, at: usize, wait: Duration) -> Result<bool> {
-        let found = self.read_event(at, wait)?;
-        if found && !self.follow {
-            // which rows of bounded input are late must follow from the input alone, not from how it was cut into
-            // epochs: the marks move with each block, as if every one were an epoch
-            let source = &mut self.sources[at];
-            source.marks = source.tracker.marks(None);
-            self.is_behind = true;
-        }
-        Ok(found)
-    }
-
-    fn read_event(&mut self, at: usize, wait: Duration) -> Result<bool> {
-        loop {
-            let event = self.sources[at].run.reader.next(wait)?;
-            let now = if self.follow { self.clock.now() } else { 0 };
-            let source = &mut self.sources[at];
-            match event {
-                Event::Opened(input) => {
-                    let customer = self.customers.number(&input.customer);
-                    // a resumed reader says again which inputs it goes on with
-                    source.progress.inputs += u64::from(!source.tracker.knows(input.id));
-                    source.tracker.opened(&input, customer, now);
-                    source.inputs.insert(input.id, (input.name, input.customer, customer));
-                }
-                Event::Rows(rows) => {
-                    source.progress.caught_up = false;
-                    self.epoch.begin();
-                    self.take(at, rows, now)?;
-                    return Ok(true);
-                }
-                Event::Ended(input) => {
-                    source.tracker.ended(input);
-                    return Ok(true);
-                }
-                Event::Trouble { error, .. } => source.progress.troubled(&error),
-                Event::Waiting => {
-                    source.progress.caught_up = true;
-                    return Ok(false);
-                }
-                Event::End => {
-                    source.progress.caught_up = true;
-                    source.ended = true;
-                    source.tracker.end();
-                    return Ok(true);
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, at: usize, rows: Rows, now: Micros) -> Result<()> {
-        let source = &mut self.sources[at];
-        let Some((name, customer_name, customer)) = source.inputs.get(&rows.input).cloned() else {
-            return Err(Error::internal(format!("rows of input {} before it was opened", rows.input.0)));
-        };
-        source.progress.read += rows.read;
-        source.progress.dead += rows.dead.len() as u64;
-        if let (Some(sink), false) = (&mut source.run.dead_to, rows.dead.is_empty()) {
-            sink.write(&dead_letters_to_batch(&name, &customer_name, &rows.dead)?)?;
-        }
-        if rows.batch.num_rows() == 0 {
-            return Ok(());
-        }
-        for part in self.by_customer(at, customer, rows.batch)? {
-            self.feed(at, rows.input, part, now)?;
-        }
-        Ok(())
-    }
-
-    /// The rows of a batch by customer, where an operator follows the customers' own watermarks.
-    fn by_customer(&mut self, at: usize, of_input: Customer, batch: RecordBatch) -> Result<Vec<Tagged>> {
-        let run = &self.sources[at].run;
-        let CustomerBy::Column(column) = &run.settings.customer else {
-            return Ok(vec![Tagged { customer: of_input, batch }]);
-        };
-        if !run.per_customer {
-            return Ok(vec![Tagged { customer: Customer::ALL, batch }]);
-        }
-        let Some(values) = batch.column_by_name(column) else {
-            return Err(Error::internal(format!("the customer column '{column}' was not read")));
-        };
-        let values = cast(values, &DataType::Utf8)?;
-        let names = values.as_string::<i32>();
-        let mut last: Option<(&str, Customer)> = None;
-        let mut numbers = Vec::with_capacity(names.len());
-        for row in 0..names.len() {
-            // rows without a customer share one of their own
-            let name = if names.is_null(row) { "" } else { names.value(row) };
-            let number = match last {
-                Some((same, number)) if same == name => number,
-                _ => self.customers.number(name),
-            };
-            last = Some((name, number));
-            numbers.push(number);
-        }
-        partition_rows(numbers.len(), |row| Some(numbers[row]))
-            .into_iter()
-            .map(|(customer, set)| {
-                let columns = batch.columns().iter().map(|c| set.of(c)).collect::<Result<Vec<ArrayRef>>>()?;
-                Ok(Tagged { customer, batch: RecordBatch::try_new(batch.schema(), columns)? })
-            })
-            .collect()
-    }
-
-    /// Feeds rows. Those behind the watermark go one by one, so that each is counted late or used exactly once.
-    fn feed(&mut self, at: usize, input: InputId, part: Tagged, now: Micros) -> Result<()> {
-        let source = &mut self.sources[at];
-        let rows = part.batch.num_rows() as u64;
-        let Some(times) = event_times(&source.run.settings, &part.batch)? else {
-            source.tracker.observed(input, part.customer, WATERMARK_START, now);
-            source.progress.used += rows;
-            return self.execution.feed(at, part);
-        };
-        let times = times.as_primitive::<TimestampMicrosecondType>().values();
-        // behind the mark, or behind what was closed ahead of it
-        let ahead = [part.customer, Customer::ALL].into_iter().filter_map(|customer| self.closed_ahead.get(&customer));
-        let mark = ahead.fold(source.marks.all.max(source.marks.of(part.customer)), |mark, ahead| mark.max(*ahead));
-        let (mut least, mut most) = (Micros::MAX, Micros::MIN);
-        for time in times.iter() {
-            least = least.min(*time);
-            most = most.max(*time);
-        }
-        source.tracker.observed(input, part.customer, most, now);
-        if least >= mark {
-            source.progress.used += rows;
-            return self.execution.feed(at, part);
-        }
-        if self.is_behind {
-            // what these rows are too late for closes first
-            self.close_epoch()?;
-        }
-        let source = &mut self.sources[at];
-        let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
-        let batch = filter_record_batch(&part.batch, &in_time)?;
-        source.progress.used += batch.num_rows() as u64;
-        self.execution.feed(at, Tagged { customer: part.customer, batch })?;
-        for (row, time) in times.iter().enumerate().filter(|(_, time)| **time < mark) {
-            let row = part.batch.slice(row, 1);
-            let ticket = ticket(at, source.doubtful.len());
-            source.doubtful.push(Doubtful { row: row.clone(), behind: mark.saturating_sub(*time) });
-            self.execution.feed_doubtful(at, Tagged { customer: part.customer, batch: row }, ticket)?;
-        }
-        Ok(())
-    }
-
     fn close_epoch(&mut self) -> Result<()> {
         if self.follow {
-            let now = self.clock.now();
+            let now = self.log.close(self.progress.epochs + 1, self.clock.as_ref());
             self.sources.iter_mut().for_each(|source| source.marks = source.tracker.marks(Some(now)));
         }
         self.is_behind = false;
@@ -526,6 +381,9 @@ impl Driver {
         self.progress.late_inside += late_inside;
         self.progress.epochs += 1;
         late.sort_unstable();
+        if !late.is_empty() || rows.iter().any(|rows| !rows.is_empty()) {
+            self.write_log()?;
+        }
         self.settle_doubtful(&late)?;
         if marks.iter().any(|marks| !marks.silent.is_empty()) {
             self.closed_ahead = self.execution.closed_ahead()?;
@@ -575,16 +433,4 @@ impl Driver {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);
         Ok(())
     }
-}
-
-/// The event times of a batch in microseconds, if the source has them.
-fn event_times(settings: &TimeSettings, batch: &RecordBatch) -> Result<Option<ArrayRef>> {
-    let Some(name) = &settings.event_time else { return Ok(None) };
-    let Some(column) = batch.column_by_name(name) else {
-        return Err(Error::internal(format!("the event time '{name}' was not read")));
-    };
-    Ok(Some(match column.data_type() {
-        DataType::Timestamp(TimeUnit::Microsecond, _) => ArrayRef::clone(column),
-        _ => cast(column, &window::TIME)?,
-    }))
 }

@@ -23,6 +23,8 @@ pub struct Progress {
     pub state_bytes: usize,
     /// The checkpoint that this process went on from, and how long it took to read it, µs.
     pub resumed: Option<(u64, u64)>,
+    /// Epochs that were carried out again after a crash, since their rows may have left before it.
+    pub replayed: u64,
     /// Bytes of state on disk, since memory has no room for them.
     pub spilled_bytes: u64,
     /// The most that there were.

@@ -122,10 +122,14 @@ impl Tracker {
         SavedTracker { inputs, customers, all: self.all, flushed: self.flushed }
     }
 
-    /// Goes on from what another one knew. Time spent stopped is not idle time: everybody was read `now`.
-    pub fn restore(&mut self, saved: SavedTracker, now: Micros) {
+    /// Goes on from what another one knew.
+    pub fn restore(&mut self, saved: SavedTracker) {
         (self.inputs, self.customers) = (saved.inputs, saved.customers);
         (self.all, self.flushed) = (saved.all, saved.flushed);
+    }
+
+    /// Time spent stopped is not idle time: everybody was read `now`.
+    pub fn woke(&mut self, now: Micros) {
         self.inputs.values_mut().for_each(|input| input.read_at = now);
         self.customers.values_mut().for_each(|customer| customer.read_at = now);
     }
@@ -244,8 +248,19 @@ impl Tracker {
             return Marks { silent: Arc::new(silent), ..Marks::same(self.all) };
         }
         self.advance_customers();
-        let by = self.customers.iter().map(|(customer, state)| (*customer, state.mark)).collect();
-        Marks { all: self.all, by: Arc::new(by), silent: Arc::new(silent) }
+        Marks { silent: Arc::new(silent), ..self.in_force() }
+    }
+
+    /// The marks as they stood when [`Tracker::marks`] was asked last.
+    pub fn in_force(&self) -> Marks {
+        match (self.ended, self.per_customer) {
+            (true, _) => Marks::end(),
+            (_, false) => Marks::same(self.all),
+            (_, true) => {
+                let by = self.customers.iter().map(|(customer, state)| (*customer, state.mark)).collect();
+                Marks { all: self.all, by: Arc::new(by), silent: Arc::default() }
+            }
+        }
     }
 
     fn find_idle(&mut self, now: Micros) {
@@ -371,7 +386,9 @@ mod tests {
         let before = t.marks(Some(1));
         let text = serde_json::to_string(&t.save()).expect("JSON");
         let mut again = tracker(10, true, CustomerBy::Column("host".into()));
-        again.restore(serde_json::from_str(&text).expect("reads"), 5_000);
+        again.restore(serde_json::from_str(&text).expect("reads"));
+        assert_eq!((again.in_force().all, again.in_force().by), (before.all, Arc::clone(&before.by)));
+        again.woke(5_000);
         again.opened(&input(0), Customer(9), 5_000);
         let after = again.marks(Some(5_001));
         assert_eq!((after.all, after.by, after.silent.len()), (before.all, before.by, 0));

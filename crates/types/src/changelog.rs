@@ -73,6 +73,10 @@ impl Sink for Changelog {
         self.inner.waits_for_commit()
     }
 
+    fn shows_at_once(&self) -> bool {
+        self.inner.shows_at_once()
+    }
+
     fn dead_letters_to(&mut self, sink: Box<dyn Sink>) -> Result<()> {
         self.inner.dead_letters_to(sink)
     }

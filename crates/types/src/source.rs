@@ -192,6 +192,12 @@ pub trait Sink: Send {
         false
     }
 
+    /// Whether rows leave before a checkpoint holds them, so that they can't be taken back by a crash. The run then keeps
+    /// a log of its epochs, so that they give the same rows when they are carried out again.
+    fn shows_at_once(&self) -> bool {
+        false
+    }
+
     /// Makes visible what was prepared, now that a checkpoint says so. May be asked again for the same part after a
     /// crash, by this sink or by one that was opened anew.
     ///

@@ -89,6 +89,10 @@ impl Sink for Printer {
         }
     }
 
+    fn shows_at_once(&self) -> bool {
+        true
+    }
+
     fn finish(&mut self) -> Result<()> {
         match self {
             Self::Table(table) => out::write(table.finish().as_bytes()),

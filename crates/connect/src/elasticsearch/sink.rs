@@ -155,6 +155,10 @@ impl Sink for SearchSink {
         self.delivery.look()
     }
 
+    fn shows_at_once(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self, part: u64, last: bool) -> Result<Option<String>> {
         self.delivery.prepare(part, last)
     }

@@ -91,11 +91,14 @@ impl Growth {
     }
 }
 
+/// Blocks decoded ahead beside two for each thread, so that threads need not stop while an epoch closes.
+const AHEAD: usize = 14;
+
 impl FileReader {
     /// A reader of no inputs yet.
     pub(super) fn new(pool: Pool<Worker>, threads: usize, maker: InputMaker, growth: Option<Growth>) -> Self {
         // the caller's own thread needs nothing ahead of it
-        let budget = if threads == 0 { 0 } else { 2 * threads + 2 };
+        let budget = if threads == 0 { 0 } else { 2 * threads + AHEAD };
         let (inputs, announce, open) = (Vec::new(), VecDeque::new(), VecDeque::new());
         Self { inputs, announce, pool, budget, open, maker, growth, feed: None }
     }

@@ -107,6 +107,10 @@ impl Sink for MemorySink {
         Ok(())
     }
 
+    fn shows_at_once(&self) -> bool {
+        !self.kept().exactly_once
+    }
+
     fn prepare(&mut self, part: u64, _: bool) -> Result<Option<String>> {
         let mut kept = self.kept();
         let rows = std::mem::take(&mut kept.pending);

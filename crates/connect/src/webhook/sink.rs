@@ -62,6 +62,10 @@ impl Sink for WebhookSink {
         self.delivery.look()
     }
 
+    fn shows_at_once(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self, part: u64, last: bool) -> Result<Option<String>> {
         self.delivery.prepare(part, last)
     }

@@ -4,6 +4,7 @@
 //! files they lie, and what the sinks have prepared. A piece is written once; later manifests refer to it. Manifests are
 //! numbered and created only where there is none of that number, so that of two processes one is told that it is deposed.
 
+mod epochs;
 mod flight;
 mod folder;
 mod keeper;

@@ -28,6 +28,9 @@ impl Driver {
         self.early_due = now.saturating_add(every);
         let early = self.execution.early()?;
         self.note_early(&early)?;
+        if early.iter().any(|early| !early.deletes.is_empty() || !early.upserts.is_empty()) {
+            self.write_log()?;
+        }
         for ((outlet, progress), early) in self.outlets.iter_mut().zip(&mut self.progress.sinks).zip(early) {
             early.deletes.iter().try_for_each(|keys| outlet.sink.delete(keys))?;
             for rows in &early.upserts {

@@ -14,6 +14,8 @@ impl Driver {
     /// Goes on from the last checkpoint, if there is one with something in it. True: the run is complete already.
     pub(super) fn resume(&mut self) -> Result<bool> {
         let started = Instant::now();
+        self.log.is_kept =
+            self.follow && self.keeper.is_some() && self.sinks().any(|(_, _, sink)| sink.shows_at_once());
         let Some(keeper) = &self.keeper else { return Ok(false) };
         let manifest = keeper.manifest().clone();
         let Some(resumed_from) = keeper.resumed_from() else {
@@ -44,13 +46,13 @@ impl Driver {
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         self.execution.close_epoch(&marks)?;
         self.closed_ahead = self.execution.closed_ahead()?;
+        self.replay(manifest.epochs)?;
         self.progress.resumed = Some((resumed_from, took()));
         self.publish()?;
         Ok(false)
     }
 
     fn resume_sources(&mut self, manifest: &Manifest) -> Result<()> {
-        let now = self.follow.then(|| self.clock.now());
         let mut saved = by_name(manifest.sources.iter().map(|source| (source.name.clone(), source.clone())));
         for source in &mut self.sources {
             let known = saved.get_mut(&source.run.name).and_then(VecDeque::pop_front);
@@ -63,11 +65,11 @@ impl Driver {
             };
             source.progress = progress;
             source.ended = ended;
-            tracker.into_iter().for_each(|tracker| source.tracker.restore(tracker, now.unwrap_or(0)));
+            tracker.into_iter().for_each(|tracker| source.tracker.restore(tracker));
             if ended {
                 source.tracker.end();
             }
-            source.marks = source.tracker.marks(now);
+            source.marks = source.tracker.in_force();
         }
         Ok(())
     }
@@ -146,6 +148,8 @@ impl Driver {
             sinks.push(SinkState { name, rows: rows.map_or(0, |rows| *rows), prepared });
         }
         self.noted = self.early_notes()?;
+        self.log.written = self.logged_epochs()?;
+        self.log.covered = self.progress.epochs;
         let sources = self.sources.iter().map(|source| {
             let Some(position) = source.run.reader.position()? else {
                 return Err(Error::usage(format!("table '{}' can't be read with checkpoints", source.run.name))
@@ -192,6 +196,7 @@ impl Driver {
             }
         }
         self.forget_early_notes()?;
+        self.forget_logged_epochs()?;
         Ok(true)
     }
 

@@ -99,6 +99,10 @@ impl Sink for AtLeastOnce {
         self.producer.check().map_err(Trouble::into_error)
     }
 
+    fn shows_at_once(&self) -> bool {
+        true
+    }
+
     fn prepare(&mut self, _part: u64, _last: bool) -> Result<Option<String>> {
         self.producer.drain().map_err(Trouble::into_error)?;
         Ok(None)
