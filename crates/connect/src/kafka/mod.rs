@@ -47,4 +47,8 @@ impl Connector for KafkaConnector {
     fn sink(&self, spec: &SinkSpec) -> Result<Box<dyn Sink>> {
         sink::open(spec)
     }
+
+    fn takes_upserts(&self, _: &str) -> bool {
+        true
+    }
 }

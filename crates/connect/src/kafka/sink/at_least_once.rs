@@ -10,7 +10,7 @@ use fyke_types::{Error, PartsOf, Result, Sink};
 use super::super::client::is_hopeless;
 use super::producer::Producer;
 use super::progress::ProgressPlace;
-use super::record::{Encoder, Record};
+use super::record::{Change, Encoder, Record};
 use super::settings::SinkSettings;
 use super::spool::{Sealed, Spool};
 use super::topics::{Topics, missing};
@@ -71,6 +71,14 @@ impl AtLeastOnce {
         }
     }
 
+    fn put(&mut self, change: Change<'_>) -> Result<()> {
+        let Self { encoder, topics, producer, .. } = self;
+        encoder.encode(change, &mut |topic, record| {
+            let topic = topics.place_patiently(topic, producer)?;
+            producer.send(&Record { topic, ..record }).map_err(Trouble::into_error)
+        })
+    }
+
     /// A part that an exactly-once sink has prepared, before the run was told to be content with less.
     fn send_part(&self, sealed: &Sealed, of: &PartsOf, folder: &Path) -> Result<(), Trouble> {
         let place = ProgressPlace::of(&self.settings, of);
@@ -87,11 +95,11 @@ impl AtLeastOnce {
 
 impl Sink for AtLeastOnce {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let Self { encoder, topics, producer, .. } = self;
-        encoder.encode(batch, &mut |topic, record| {
-            let topic = topics.place_patiently(topic, producer)?;
-            producer.send(&Record { topic, ..record }).map_err(Trouble::into_error)
-        })
+        self.put(Change::Written(batch))
+    }
+
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        self.put(Change::Deleted(keys))
     }
 
     /// Records leave by themselves within `linger`; this says what has failed.

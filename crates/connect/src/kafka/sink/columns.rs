@@ -108,6 +108,11 @@ pub(super) struct Values {
 }
 
 impl Values {
+    /// Of a column.
+    pub(super) fn new(array: ArrayRef) -> Self {
+        Self { array }
+    }
+
     /// Writes them as text: strings and bytes as they are, all else as JSON, without the quotes of times.
     ///
     /// # Errors

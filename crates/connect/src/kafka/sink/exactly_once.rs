@@ -16,7 +16,7 @@ use rdkafka::producer::Producer as _;
 use super::super::client::is_hopeless;
 use super::producer::Producer;
 use super::progress::{Progress, ProgressPlace};
-use super::record::{Encoder, Record};
+use super::record::{Change, Encoder, Record};
 use super::settings::SinkSettings;
 use super::spool::{Sealed, Spool};
 use super::topics::{Topics, missing};
@@ -258,21 +258,10 @@ impl ExactlyOnce {
         Ok(())
     }
 
-    /// Says again how far the run is.
-    fn keep_alive(&mut self) -> Result<(), Trouble> {
-        self.begin_session()?;
-        let Some(session) = &mut self.session else { return Err(no_session()) };
-        session.commit(&self.place, &self.committed)?;
-        self.committed_at = Instant::now();
-        Ok(())
-    }
-}
-
-impl Sink for ExactlyOnce {
-    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+    fn put(&mut self, change: Change<'_>) -> Result<()> {
         let mut trouble = None;
         let Self { encoder, topics, spool, session, pending, .. } = self;
-        encoder.encode(batch, &mut |topic, record| {
+        encoder.encode(change, &mut |topic, record| {
             let Some(session) = session.as_mut() else { return Err(no_session().into_error()) };
             let topic = topics.place_patiently(topic, &session.producer)?;
             let record = Record { topic, ..record };
@@ -286,6 +275,25 @@ impl Sink for ExactlyOnce {
             None => Ok(()),
             some => self.persist(self.settings.retry_for, some, Self::renew),
         }
+    }
+
+    /// Says again how far the run is.
+    fn keep_alive(&mut self) -> Result<(), Trouble> {
+        self.begin_session()?;
+        let Some(session) = &mut self.session else { return Err(no_session()) };
+        session.commit(&self.place, &self.committed)?;
+        self.committed_at = Instant::now();
+        Ok(())
+    }
+}
+
+impl Sink for ExactlyOnce {
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.put(Change::Written(batch))
+    }
+
+    fn delete(&mut self, keys: &RecordBatch) -> Result<()> {
+        self.put(Change::Deleted(keys))
     }
 
     fn flush(&mut self) -> Result<()> {

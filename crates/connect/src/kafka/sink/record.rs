@@ -1,12 +1,12 @@
 //! A record on its way: rows become records, records become bytes of a spool, and back.
 
 use arrow::array::{Array, RecordBatch};
-use fyke_types::{Error, Result};
+use fyke_types::{Error, Result, key_columns};
 use rdkafka::message::{Header, OwnedHeaders};
 
 use super::columns::{Template, Text, Values};
-use super::settings::{Format, SinkSettings};
-use crate::json::batch_to_json_lines;
+use super::settings::{Format, Key, SinkSettings};
+use crate::json::{Column, batch_to_json_lines};
 
 /// Stands for a length where there is no value.
 const NONE: u32 = u32::MAX;
@@ -90,6 +90,18 @@ impl<'a> Bytes<'a> {
     }
 }
 
+/// What a sink is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change<'a> {
+    /// Rows.
+    Written(&'a RecordBatch),
+    /// Update mode: the keys of rows that are no longer true, with the columns that [`key_columns`] gives.
+    Deleted(&'a RecordBatch),
+}
+
+/// Takes a record and the topic that its row asks for; none where a column that the topic needs is null or no text.
+pub(super) type Give<'a> = &'a mut dyn FnMut(Option<&str>, Record<'_>) -> Result<()>;
+
 /// Buffers that rows share.
 #[derive(Debug, Default)]
 struct Scratch {
@@ -114,24 +126,36 @@ impl Encoder {
         Self { topic: settings.topic.clone(), settings: settings.clone(), scratch: Scratch::default() }
     }
 
-    /// Gives each row's record to `give`. The topic is the one that the row asks for; none where a column that it needs
-    /// is null or no text.
+    /// Gives the record of each row, or of each key that is deleted.
     ///
     /// # Errors
     /// Where a value can't be written, and what `give` fails with.
-    pub(super) fn encode(
-        &mut self,
-        batch: &RecordBatch,
-        give: &mut dyn FnMut(Option<&str>, Record<'_>) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn encode(&mut self, change: Change<'_>, give: Give<'_>) -> Result<()> {
+        match change {
+            Change::Written(batch) => self.rows(batch, give),
+            Change::Deleted(keys) => self.tombstones(keys, give),
+        }
+    }
+
+    fn rows(&mut self, batch: &RecordBatch, give: Give<'_>) -> Result<()> {
         let settings = &self.settings;
-        let topics = self.topic.values(batch)?;
+        let of_key = match &settings.key {
+            Key::Upserts(names) => Some(key_columns(batch, names)?),
+            Key::Columns(_) => None,
+        };
+        let topics = self.topic.values(of_key.as_ref().unwrap_or(batch))?;
         let topics = topics.iter().map(Values::writer).collect::<Result<Vec<_>>>()?;
         let values_of = |places: &[super::columns::Place]| {
             places.iter().map(|place| place.values(batch)).collect::<Result<Vec<_>>>()
         };
-        let (keys, headers) = (values_of(&settings.key)?, values_of(&settings.headers)?);
-        let keys = keys.iter().map(Values::writer).collect::<Result<Vec<_>>>()?;
+        let (keys, headers) = match &settings.key {
+            Key::Columns(places) => (values_of(places)?, values_of(&settings.headers)?),
+            Key::Upserts(_) => (Vec::new(), values_of(&settings.headers)?),
+        };
+        let keys = match &of_key {
+            Some(of_key) => Keys::List(of_key.columns().iter().map(Column::new).collect::<Result<_>>()?),
+            None => Keys::Texts(keys.iter().map(Values::writer).collect::<Result<_>>()?),
+        };
         let headers = headers.iter().map(Values::writer).collect::<Result<Vec<_>>>()?;
         let times = settings.timestamp.as_ref().map(|place| place.millis(batch)).transpose()?;
         let raw = match &settings.format {
@@ -149,10 +173,10 @@ impl Encoder {
             scratch.topic.clear();
             let has_topic = self.topic.write(&topics, row, &mut scratch.topic)?;
             let topic = has_topic.then(|| std::str::from_utf8(&scratch.topic).ok()).flatten();
-            let key = write_key(&keys, row, &mut scratch.key)?;
+            let key = keys.write(row, &mut scratch.key)?;
             scratch.headers.clear();
             for (place, text) in settings.headers.iter().zip(&headers) {
-                push_header(&place.name, text, row, &mut scratch.headers)?;
+                push_header(&place.name, Some(text), row, &mut scratch.headers)?;
             }
             let value = match &raw {
                 Some(text) => {
@@ -172,6 +196,66 @@ impl Encoder {
         }
         Ok(())
     }
+
+    /// Records without a value, which delete their key from a compacted topic. Headers that are columns of the key stay.
+    fn tombstones(&mut self, keys: &RecordBatch, give: Give<'_>) -> Result<()> {
+        let settings = &self.settings;
+        let Key::Upserts(names) = &settings.key else {
+            return Err(Error::internal("rows were taken back from a topic that is only appended to"));
+        };
+        let topics = self.topic.values(keys)?;
+        let topics = topics.iter().map(Values::writer).collect::<Result<Vec<_>>>()?;
+        let missing = || Error::internal("a deleted key lacks a column");
+        let column = |name: &String| Column::new(keys.column_by_name(name).ok_or_else(missing)?);
+        let list = Keys::List(names.iter().map(column).collect::<Result<_>>()?);
+        let header = |place: &super::columns::Place| keys.column_by_name(&place.name).cloned().map(Values::new);
+        let headers: Vec<Option<Values>> = settings.headers.iter().map(header).collect();
+        let headers = headers.iter().map(|values| values.as_ref().map(Values::writer).transpose());
+        let headers = headers.collect::<Result<Vec<_>>>()?;
+        let scratch = &mut self.scratch;
+        for row in 0..keys.num_rows() {
+            scratch.topic.clear();
+            let has_topic = self.topic.write(&topics, row, &mut scratch.topic)?;
+            let topic = has_topic.then(|| std::str::from_utf8(&scratch.topic).ok()).flatten();
+            list.write(row, &mut scratch.key)?;
+            scratch.headers.clear();
+            for (place, text) in settings.headers.iter().zip(&headers) {
+                push_header(&place.name, text.as_ref(), row, &mut scratch.headers)?;
+            }
+            let (key, topic_name) = (Some(scratch.key.as_slice()), topic.unwrap_or_default());
+            let record = Record { topic: topic_name, key, timestamp: None, headers: &scratch.headers, value: None };
+            give(topic, record)?;
+        }
+        Ok(())
+    }
+}
+
+/// The keys of a batch.
+enum Keys<'a> {
+    /// One column is its text, several a JSON array of texts.
+    Texts(Vec<Text<'a>>),
+    /// A JSON array of the values, always: a null, and a text that looks like another key, are keys of their own.
+    List(Vec<Column<'a>>),
+}
+
+impl Keys<'_> {
+    /// False: there is no key.
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<bool> {
+        out.clear();
+        let columns = match self {
+            Self::Texts(texts) => return write_texts(texts, row, out),
+            Self::List(columns) => columns,
+        };
+        out.push(b'[');
+        for (at, column) in columns.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            column.write(row, out)?;
+        }
+        out.push(b']');
+        Ok(true)
+    }
 }
 
 /// The next line, without its end: JSON has no bare newlines.
@@ -182,9 +266,7 @@ fn line<'a>(lines: &mut &'a [u8]) -> Result<&'a [u8]> {
     Ok(line)
 }
 
-/// One column is its text, several a JSON array of texts. False: there is no key.
-fn write_key(keys: &[Text<'_>], row: usize, out: &mut Vec<u8>) -> Result<bool> {
-    out.clear();
+fn write_texts(keys: &[Text<'_>], row: usize, out: &mut Vec<u8>) -> Result<bool> {
     match keys {
         [] => Ok(false),
         [one] => one.write(row, out),
@@ -202,11 +284,13 @@ fn write_key(keys: &[Text<'_>], row: usize, out: &mut Vec<u8>) -> Result<bool> {
     }
 }
 
-fn push_header(name: &str, text: &Text<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
+fn push_header(name: &str, text: Option<&Text<'_>>, row: usize, out: &mut Vec<u8>) -> Result<()> {
     push(Some(name.as_bytes()), out);
     let at = out.len();
     out.extend_from_slice(&NONE.to_le_bytes());
-    if text.write(row, out)? {
+    if let Some(text) = text
+        && text.write(row, out)?
+    {
         let length = u32::try_from(out.len() - at - 4).unwrap_or(NONE - 1);
         if let Some(place) = out.get_mut(at..at + 4) {
             place.copy_from_slice(&length.to_le_bytes());
@@ -237,15 +321,22 @@ mod tests {
             .expect("a batch")
     }
 
-    /// Topic, key, headers, timestamp and value of each row, and each survives a spool.
     fn records(options: &[(&str, &str)]) -> Vec<String> {
+        records_of(None, options, false)
+    }
+
+    /// Topic, key, headers, timestamp and value of each row (or of its deletion), and each survives a spool.
+    fn records_of(key: Option<&[&str]>, options: &[(&str, &str)], deleted: bool) -> Vec<String> {
         let batch = batch();
+        let key: Option<Vec<String>> = key.map(|key| key.iter().map(|name| (*name).to_owned()).collect());
+        let keys = key_columns(&batch, key.as_deref().unwrap_or_default()).expect("keys");
+        let change = if deleted { Change::Deleted(&keys) } else { Change::Written(&batch) };
         let spec = SinkSpec {
             format: "KAFKA".into(),
             location: "b:1".into(),
             schema: batch.schema(),
             unique: None,
-            key: None,
+            key: key.clone(),
             mode: SinkMode::Append,
             options: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             parts: None,
@@ -254,7 +345,7 @@ mod tests {
         let mut found = Vec::new();
         let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
         Encoder::new(&settings)
-            .encode(&batch, &mut |topic, record| {
+            .encode(change, &mut |topic, record| {
                 let mut bytes = Vec::new();
                 record.encode(&mut bytes);
                 let mut rest = bytes.as_slice();
@@ -289,6 +380,39 @@ mod tests {
         let found = records(&[("topic", "t"), ("key", "customer, n")]);
         assert!(found[0].contains(r#"Some("[\"a\",\"7\"]")"#), "{}", found[0]);
         assert!(found[1].contains(r#"Some("[null,null]")"#), "{}", found[1]);
+    }
+
+    #[test]
+    fn upserts_and_their_tombstones_have_the_same_key_and_topic() {
+        let key: &[&str] = &["w.start", "customer", "n"];
+        let options = [("topic", "v.{customer}"), ("headers", "customer, w.end"), ("timestamp", "at")];
+        let rows = records_of(Some(key), &options, false);
+        assert!(
+            rows[0].starts_with(
+                r#"Some("v.a") Some("[\"1970-01-01T00:00:00Z\",\"a\",7]") [("customer", Some("a")), ("w.end", Some("1970-01-01T00:01:00Z"))] Some(1500) Some("{"#
+            ),
+            "{}",
+            rows[0]
+        );
+        // a null of a key is a key
+        assert!(rows[1].starts_with(r#"None Some("[\"1970-01-01T00:01:00Z\",null,null]") "#), "{}", rows[1]);
+        assert_eq!(
+            records_of(Some(key), &options, true),
+            [
+                r#"Some("v.a") Some("[\"1970-01-01T00:00:00Z\",\"a\",7]") [("customer", Some("a")), ("w.end", None)] None None"#,
+                r#"None Some("[\"1970-01-01T00:01:00Z\",null,null]") [("customer", None), ("w.end", None)] None None"#
+            ]
+        );
+        let of_one = records_of(Some(&["customer"]), &[("topic", "t")], true);
+        assert_eq!(of_one, [r#"Some("t") Some("[\"a\"]") [] None None"#, r#"Some("t") Some("[null]") [] None None"#]);
+        let turned = records_of(Some(&["customer", "n"]), &[("topic", "t"), ("key", "n, customer")], true);
+        assert!(turned[0].contains(r#"Some("[7,\"a\"]")"#), "{}", turned[0]);
+    }
+
+    #[test]
+    fn one_row_of_an_aggregate_over_everything_has_an_empty_list_as_its_key() {
+        let rows = records_of(Some(&[]), &[("topic", "t")], false);
+        assert!(rows[0].starts_with(r#"Some("t") Some("[]") "#), "{}", rows[0]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fyke_types::{Error, Result, Settings, SinkSpec};
+use fyke_types::{Error, Result, Settings, SinkSpec, key_schema};
 use rdkafka::ClientConfig;
 
 use super::super::client::Connection;
@@ -27,7 +27,10 @@ pub const KAFKA_SINK_SETTINGS: [(&str, &str); 17] = [
     ),
     ("create_topics", "`true`: a missing topic is made (default `false`: it is an error)"),
     ("create_partitions", "with so many partitions (default: as the brokers are set)"),
-    ("key", "column, or columns: the key is then a JSON list of texts; a member of a window: `w.end`"),
+    (
+        "key",
+        "column, or columns: the key is then a JSON list of texts; a member of a window: `w.end` (update mode has its own)",
+    ),
     ("headers", "columns that become headers of their own name"),
     ("timestamp", "column with the record's time (default: when it is sent)"),
     ("format", "`json` (default), or `raw`: one column as it is"),
@@ -68,6 +71,15 @@ pub(super) enum Format {
     Raw(Place),
 }
 
+/// What a record's key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// What the person wants; nothing: there is no key.
+    Columns(Vec<Place>),
+    /// Update mode: what rows replace each other by, as names that [`fyke_types::key_columns`] knows.
+    Upserts(Vec<String>),
+}
+
 /// See the module. `docs/kafka-sink.md` says what each is for.
 #[derive(Debug, Clone)]
 pub(super) struct SinkSettings {
@@ -78,7 +90,7 @@ pub(super) struct SinkSettings {
     /// None: a missing topic is an error. Else with so many partitions; -1: as the broker is set.
     pub(super) create_partitions: Option<i32>,
     pub(super) format: Format,
-    pub(super) key: Vec<Place>,
+    pub(super) key: Key,
     pub(super) headers: Vec<Place>,
     pub(super) timestamp: Option<Place>,
     pub(super) guarantee: Guarantee,
@@ -106,13 +118,17 @@ impl SinkSettings {
         let mut settings = Settings::new("the KAFKA sink", own);
         let schema = &spec.schema;
         let topic = topic(&mut settings, spec)?;
+        let key = settings.text("key");
         let format = format(&mut settings, spec)?;
         let list = |text: Option<String>, what: &str| -> Result<Vec<Place>> {
             let text = text.unwrap_or_default();
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             names.map(|name| Place::find(schema, name, what)).collect()
         };
-        let key = list(settings.text("key"), "key")?;
+        let key = match &spec.key {
+            Some(of) => Key::Upserts(upsert_key(key, of)?),
+            None => Key::Columns(list(key, "key")?),
+        };
         let headers = list(settings.text("headers"), "headers")?;
         let timestamp = settings.text("timestamp").map(|name| Place::time(schema, &name)).transpose()?;
         let create = settings.flag("create_topics")?.unwrap_or(false);
@@ -149,6 +165,11 @@ impl SinkSettings {
         Ok(parsed)
     }
 
+    /// Whether rows replace each other by their key.
+    pub(super) fn is_upserts(&self) -> bool {
+        matches!(self.key, Key::Upserts(_))
+    }
+
     /// What a producer is told; what the person said wins.
     pub(super) fn producer(&self) -> ClientConfig {
         self.connection.config(&[
@@ -164,14 +185,45 @@ impl SinkSettings {
 }
 
 fn topic(settings: &mut Settings, spec: &SinkSpec) -> Result<Template> {
-    match (settings.text("topic"), settings.text("topic_column")) {
-        (Some(topic), None) => Template::parse(&topic, &spec.schema),
-        (None, Some(column)) => Template::parse(&format!("{{{column}}}"), &spec.schema),
-        (Some(_), Some(_)) => Err(Error::usage("the KAFKA sink has both 'topic' and 'topic_column'")
-            .hint("a column may stand in the topic: 'topic' 'verdicts.{customer}'")),
-        (None, None) => Err(Error::usage("the KAFKA sink names no topic")
-            .hint("'topic' 'verdicts', or for each row its own: 'topic' 'verdicts.{customer}'")),
+    let text = match (settings.text("topic"), settings.text("topic_column")) {
+        (Some(topic), None) => topic,
+        (None, Some(column)) => format!("{{{column}}}"),
+        (Some(_), Some(_)) => {
+            return Err(Error::usage("the KAFKA sink has both 'topic' and 'topic_column'")
+                .hint("a column may stand in the topic: 'topic' 'verdicts.{customer}'"));
+        }
+        (None, None) => {
+            return Err(Error::usage("the KAFKA sink names no topic")
+                .hint("'topic' 'verdicts', or for each row its own: 'topic' 'verdicts.{customer}'"));
+        }
+    };
+    let topic = Template::parse(&text, &spec.schema)?;
+    let Some(key) = &spec.key else { return Ok(topic) };
+    // of a row that is taken back nothing is known but its key
+    Template::parse(&text, &key_schema(&spec.schema, key)?).map_err(|_| {
+        Error::usage(format!("'topic' of the KAFKA sink is '{text}'"))
+            .detail("in update mode a topic can be named by the columns of the key alone, so that a row finds the one that it replaces")
+            .hint(format!("the key: {}", key.join(", ")))
+    })
+}
+
+/// The key in the order that the person wants: another one would let rows replace those that they do not belong to.
+fn upsert_key(wanted: Option<String>, of: &[String]) -> Result<Vec<String>> {
+    let Some(wanted) = wanted else { return Ok(of.to_vec()) };
+    let names: Vec<String> = wanted.split(',').map(|name| name.trim().to_owned()).collect();
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names
+    };
+    if sorted(&names) == sorted(of) {
+        return Ok(names);
     }
+    Err(Error::usage(format!(
+        "'key' of the KAFKA sink is '{wanted}', but rows replace each other by {}",
+        of.join(", ")
+    ))
+    .hint("leave 'key' out: in update mode it is what the query groups by"))
 }
 
 fn format(settings: &mut Settings, spec: &SinkSpec) -> Result<Format> {
@@ -285,6 +337,24 @@ mod tests {
             let said = refused(&options);
             assert!(said.contains(expected), "{options:?}: {said}");
         }
+    }
+
+    #[test]
+    fn key_and_topic_of_upserts_come_from_what_rows_replace_each_other_by() {
+        let with = |options: &[(&str, &str)]| {
+            let key = Some(vec!["customer".to_owned(), "n".to_owned()]);
+            SinkSettings::parse(&SinkSpec { key, ..spec(options) })
+        };
+        let topic = ("topic", "t.{customer}");
+        let parsed = with(&[topic]).expect("parsed");
+        assert_eq!(parsed.key, Key::Upserts(vec!["customer".into(), "n".into()]));
+        let parsed = with(&[topic, ("key", "n, customer")]).expect("another order");
+        assert_eq!(parsed.key, Key::Upserts(vec!["n".into(), "customer".into()]));
+        let said = with(&[topic, ("key", "customer")]).expect_err("half of it").to_string();
+        assert!(said.contains("customer, n") && said.contains("leave 'key' out"), "{said}");
+        let of_customer = SinkSpec { key: Some(vec!["n".to_owned()]), ..spec(&[("topic", "t.{customer}")]) };
+        let said = SinkSettings::parse(&of_customer).expect_err("customer is not of the key").to_string();
+        assert!(said.contains("columns of the key alone") && said.contains("the key: n"), "{said}");
     }
 
     #[test]

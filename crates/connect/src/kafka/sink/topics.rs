@@ -42,8 +42,14 @@ impl Topics {
             if self.known.contains(topic) {
                 return Ok(topic);
             }
-            if is_topic(topic) && self.exists(topic, producer)? {
-                return Ok(topic);
+            if is_topic(topic) {
+                if self.exists(topic, producer)? {
+                    return Ok(topic);
+                }
+                // it might appear later: the states of a key would then lie in two topics
+                if self.settings.is_upserts() {
+                    return Err(Trouble::Final(missing(topic)));
+                }
             }
         }
         let Some(other) = self.settings.other_topic.clone() else { return Err(Trouble::Final(self.nowhere(wanted))) };
@@ -131,6 +137,8 @@ impl Topics {
         let admin = AdminClient::from_config_and_context(&connection.config(&[]), watch.clone());
         let admin = admin.map_err(|error| Trouble::Final(connection.refused(&error, &watch)))?;
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
+        // rows replace each other: what is kept for ever is each key's last state
+        let new = if self.settings.is_upserts() { new.set("cleanup.policy", "compact") } else { new };
         let options = AdminOptions::new().operation_timeout(Some(ASK)).request_timeout(Some(ASK));
         let made = futures::executor::block_on(admin.create_topics([&new], &options));
         let made = made.map_err(|error| Trouble::new(&doing, &error, None))?;
