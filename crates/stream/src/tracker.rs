@@ -57,7 +57,11 @@ struct InputState {
     by: BTreeMap<Customer, Micros>,
     ended: bool,
     read_at: Micros,
+    /// It is left out of the mark over all: it was silent, or has not caught up since.
     idle: bool,
+    /// It was silent for so long that it holds nobody.
+    #[serde(default)]
+    silent: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -152,11 +156,13 @@ impl Tracker {
         }
     }
 
-    /// A new input holds its customer back until its rows or its end come.
-    pub fn opened(&mut self, input: &Input, customer: Customer, now: Micros) {
+    /// A new input holds its customer back until its rows or its end come. True: it is the first of a customer that
+    /// joins while others have moved on; marks must be in force once more before its rows come, or those that others
+    /// have reached would make them late.
+    pub fn opened(&mut self, input: &Input, customer: Customer, now: Micros) -> bool {
         if let Some(known) = self.inputs.get_mut(&input.id) {
             known.read_at = now;
-            return;
+            return false;
         }
         let state = InputState {
             customer,
@@ -166,8 +172,15 @@ impl Tracker {
             read_at: now,
             // one that appears while the others have moved on stays out until it has caught up
             idle: self.all > WATERMARK_START,
+            silent: false,
         };
+        let joins = self.per_customer && state.idle && !self.customers.contains_key(&customer);
         self.inputs.insert(input.id, state);
+        if joins {
+            let (mark, max) = (WATERMARK_START, WATERMARK_START);
+            self.customers.insert(customer, CustomerState { mark, max, read_at: now, closed: false });
+        }
+        joins
     }
 
     /// Rows of an input: the greatest event time among those of `customer`.
@@ -176,6 +189,7 @@ impl Tracker {
         if let Some(state) = self.inputs.get_mut(&input) {
             state.max = state.max.max(max);
             state.read_at = now;
+            state.silent = false;
             if state.idle && state.max.saturating_sub(lateness) >= self.all {
                 state.idle = false;
             }
@@ -267,7 +281,7 @@ impl Tracker {
         let Some(idle_after) = self.settings.idle_after else { return };
         for input in self.inputs.values_mut() {
             if !input.ended && now.saturating_sub(input.read_at) >= idle_after {
-                input.idle = true;
+                (input.idle, input.silent) = (true, true);
             }
         }
     }
@@ -299,8 +313,11 @@ impl Tracker {
                 // all its inputs ended: in a bounded run nothing can come
                 WATERMARK_END
             } else {
-                let own = |input: &InputState| input.by.get(customer).copied().unwrap_or(input.max);
-                match open.filter(|input| !input.idle).map(|input| own(input).saturating_sub(lateness)).min() {
+                let own =
+                    |input: &InputState| input.by.get(customer).copied().unwrap_or(input.max).saturating_sub(lateness);
+                // one that others have left behind may still be as far as its customer is
+                let aligned = |input: &InputState| !input.silent && own(input) >= state.mark;
+                match open.filter(|input| !input.idle || aligned(input)).map(own).min() {
                     Some(mark) => mark,
                     None => state.max,
                 }
@@ -313,7 +330,8 @@ impl Tracker {
         let Some(close_after) = self.settings.close_after else { return Vec::new() };
         let mut silent = Vec::new();
         for (customer, state) in &mut self.customers {
-            if !state.closed && now.saturating_sub(state.read_at) >= close_after {
+            let has_rows = state.max > WATERMARK_START;
+            if has_rows && !state.closed && now.saturating_sub(state.read_at) >= close_after {
                 state.closed = true;
                 silent.push(*customer);
             }
@@ -403,6 +421,46 @@ mod tests {
         t.observed(InputId(0), Customer(0), 500, 0);
         assert_eq!(t.marks(Some(10)).all, 450);
         assert_eq!(t.marks(Some(200)).all, 500);
+    }
+
+    #[test]
+    fn customer_that_joins_late_follows_its_own_inputs_from_its_beginning() {
+        for customer in [CustomerBy::Input, CustomerBy::Column("host".into())] {
+            let mut t = tracker(10, true, customer);
+            assert!(!t.opened(&input(0), Customer(0), 0), "it does not join: nobody has moved on");
+            t.observed(InputId(0), Customer(0), 500, 0);
+            assert_eq!(t.marks(Some(1)).of(Customer(0)), 490);
+            assert!(t.opened(&input(1), Customer(1), 2), "a customer joins");
+            assert!(!t.opened(&input(2), Customer(1), 2), "with a second input");
+            let marks = t.marks(Some(3));
+            assert_eq!((marks.all, marks.of(Customer(0))), (490, 490), "it holds nobody else");
+            assert_eq!(marks.of(Customer(1)), WATERMARK_START);
+            t.observed(InputId(1), Customer(1), 100, 4);
+            assert_eq!(t.marks(Some(4)).of(Customer(1)), WATERMARK_START, "its other input was not read");
+            t.observed(InputId(2), Customer(1), 70, 5);
+            assert_eq!(t.marks(Some(5)).of(Customer(1)), 60);
+            t.observed(InputId(1), Customer(1), 300, 90);
+            t.observed(InputId(0), Customer(0), 600, 90);
+            assert_eq!(t.marks(Some(110)).of(Customer(1)), 290, "the other one is silent");
+            t.observed(InputId(2), Customer(1), 80, 120);
+            t.observed(InputId(1), Customer(1), 400, 120);
+            assert_eq!(t.marks(Some(120)).of(Customer(1)), 390, "it stays out until it has caught up");
+            t.observed(InputId(2), Customer(1), 405, 130);
+            t.observed(InputId(1), Customer(1), 460, 130);
+            let marks = t.marks(Some(130));
+            assert_eq!((marks.all, marks.of(Customer(1))), (590, 395), "it holds again");
+        }
+    }
+
+    #[test]
+    fn topic_without_rows_is_no_silent_customer() {
+        let mut t = tracker(0, true, CustomerBy::Input);
+        t.opened(&input(0), Customer(0), 0);
+        t.observed(InputId(0), Customer(0), 500, 0);
+        t.marks(Some(1));
+        t.opened(&input(1), Customer(1), 2);
+        t.observed(InputId(0), Customer(0), 600, 1_900);
+        assert!(t.marks(Some(2_000)).silent.is_empty());
     }
 
     #[test]

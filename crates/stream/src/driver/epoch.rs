@@ -21,11 +21,13 @@ pub(super) struct EpochLength {
     /// Where no clock decides: how many blocks, of which so many have come.
     blocks: Option<usize>,
     come: usize,
+    /// It closes before anything else is read.
+    due: bool,
 }
 
 impl EpochLength {
     pub(super) fn new() -> Self {
-        Self { aim: LEAST, began: None, blocks: None, come: 0 }
+        Self { aim: LEAST, began: None, blocks: None, come: 0, due: false }
     }
 
     /// A bounded run's: no clock decides.
@@ -49,9 +51,15 @@ impl EpochLength {
         self.come += 1;
     }
 
+    /// Nothing more is to be read before marks are in force anew.
+    pub(super) fn close_soon(&mut self) {
+        self.due = true;
+    }
+
     /// Whether enough was gathered.
     pub(super) fn is_over(&self) -> bool {
         match self.blocks {
+            _ if self.due => true,
             Some(blocks) => self.come >= blocks,
             None => self.began.is_some_and(|began| began.elapsed() >= self.aim),
         }
@@ -59,7 +67,7 @@ impl EpochLength {
 
     /// The epoch has closed, which took `closing` of it. Gives its length from its first rows, if it had any.
     pub(super) fn end(&mut self, closing: Duration) -> Option<Duration> {
-        self.come = 0;
+        (self.come, self.due) = (0, false);
         let length = self.began.take()?.elapsed();
         self.aim = next(self.aim, closing);
         Some(length)

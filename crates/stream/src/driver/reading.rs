@@ -33,7 +33,12 @@ impl Driver {
             self.log.note(at, &event);
             let source = &mut self.sources[at];
             match event {
-                Event::Opened(input) => self.opened(at, input, now),
+                Event::Opened(input) => {
+                    if self.opened(at, input, now) {
+                        self.epoch.close_soon();
+                        return Ok(true);
+                    }
+                }
                 Event::Rows(rows) => {
                     source.progress.caught_up = false;
                     self.epoch.begin();
@@ -67,13 +72,15 @@ impl Driver {
         }
     }
 
-    pub(super) fn opened(&mut self, at: usize, input: Input, now: Micros) {
+    /// True: marks must be in force once more before its rows come.
+    pub(super) fn opened(&mut self, at: usize, input: Input, now: Micros) -> bool {
         let customer = self.customers.number(&input.customer);
         let source = &mut self.sources[at];
         // a resumed reader says again which inputs it goes on with
         source.progress.inputs += u64::from(!source.tracker.knows(input.id));
-        source.tracker.opened(&input, customer, now);
+        let joins = source.tracker.opened(&input, customer, now);
         source.inputs.insert(input.id, (input.name, input.customer, customer));
+        joins
     }
 
     /// Feeds rows of an input, and passes on its dead letters.

@@ -101,7 +101,8 @@ impl Driver {
                 if let Some(found) = ahead.opened.iter().position(|input| input.name.as_ref() == name) {
                     let input = ahead.opened.remove(found);
                     ahead.numbers.insert(*number, input.id);
-                    self.opened(at, input, now);
+                    // the epoch that was written down ends before its rows where it must
+                    let _ = self.opened(at, input, now);
                     break;
                 }
                 if !self.read_ahead(at, ahead)? {
@@ -158,17 +159,24 @@ impl Driver {
     }
 
     fn take_rest(&mut self, at: usize, ahead: Ahead) -> Result<()> {
-        let opened = ahead.opened.into_iter().map(Event::Opened);
+        let mut joins = false;
+        for input in ahead.opened {
+            let (event, now) = (Event::Opened(input.clone()), self.now());
+            self.log.note(at, &event);
+            joins |= self.opened(at, input, now);
+        }
+        if joins {
+            self.close_epoch()?;
+        }
         let rows = ahead.rows.into_values().flatten().map(Event::Rows);
         let ended = ahead.ended.into_iter().map(Event::Ended);
-        for event in opened.chain(rows).chain(ended) {
+        for event in rows.chain(ended) {
             let now = self.now();
             self.log.note(at, &event);
             match event {
-                Event::Opened(input) => self.opened(at, input, now),
                 Event::Rows(rows) => self.take(at, rows, now)?,
                 Event::Ended(input) => self.sources[at].tracker.ended(input),
-                Event::Trouble { .. } | Event::Waiting | Event::End => {}
+                Event::Opened(_) | Event::Trouble { .. } | Event::Waiting | Event::End => {}
             }
         }
         if ahead.is_over {
