@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fyke_types::{Error, Result, Settings};
-use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 
+use super::native;
 use super::oauth::TokenFrom;
 
 /// What of a table's or output's settings says how a cluster is reached.
@@ -62,6 +63,17 @@ impl Connection {
     /// What a client reports to.
     pub(super) fn watch(&self) -> Watch {
         Watch { token_from: self.token_from.clone(), last: Arc::default() }
+    }
+
+    /// Gives a token to a client whose events nobody serves, where tokens are used.
+    ///
+    /// # Errors
+    /// Where none can be had, or the client takes none.
+    pub(super) fn give_token<C: ClientContext>(&self, client: &Client<C>) -> Result<()> {
+        match &self.token_from {
+            Some(from) => native::give_token(client, &from.token()?),
+            None => Ok(()),
+        }
     }
 
     /// An error of this cluster, from the client's code and words, with the remedy.

@@ -1,7 +1,7 @@
-//! The few calls of librdkafka that its Rust crate does not offer: a partition's own queue, many records at a time, and
-//! what is known of a partition's end without asking. All that is unsafe of this connector stands here.
+//! The few calls of librdkafka that its Rust crate does not offer: a partition's own queue, many records at a time,
+//! what is known of a partition's end without asking, and a token for a client whose events nobody serves. All that is unsafe of this connector stands here.
 
-use std::ffi::{CStr, CString, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fyke_types::{Error, Result};
 use rdkafka::bindings as native;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -149,6 +150,37 @@ impl Queue {
         };
         (Code::from(code) == Code::NoError && high >= 0).then_some(high)
     }
+}
+
+/// Gives a client its token. Those that are polled ask for it by themselves.
+///
+/// # Errors
+/// `Usage` where the client takes none: it comes in by another mechanism.
+pub(super) fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<()> {
+    let text = |text: &str| CString::new(text).map_err(|error| Error::data("a token holds a zero byte").detail(error));
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut why: [c_char; 256] = [0; 256];
+    // SAFETY: the texts end with zeros and outlive the call, which copies them; `why` is as long as is said.
+    let code = unsafe {
+        native::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            std::ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        )
+    };
+    if Code::from(code) == Code::NoError {
+        return Ok(());
+    }
+    // SAFETY: librdkafka ends what it writes with a zero, and the array began as zeros.
+    let why = unsafe { CStr::from_ptr(why.as_ptr()) }.to_string_lossy().into_owned();
+    Err(Error::usage("the Kafka client does not take the token")
+        .detail(why)
+        .hint("tokens need 'kafka.sasl.mechanism' 'OAUTHBEARER' and 'kafka.security.protocol' 'SASL_SSL'"))
 }
 
 impl Drop for Queue {

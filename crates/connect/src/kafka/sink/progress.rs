@@ -65,6 +65,7 @@ impl ProgressPlace {
         config.set("group.id", &self.group).set("enable.auto.commit", "false").set("isolation.level", "read_committed");
         let consumer = BaseConsumer::from_config_and_context(&config, watch.clone());
         let consumer = consumer.map_err(|error| Trouble::Final(connection.refused(&error, &watch)))?;
+        connection.give_token(consumer.client()).map_err(Trouble::Passing)?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition(&self.topic, 0);
         let doing = format!("the progress of group '{}' can't be read", self.group);

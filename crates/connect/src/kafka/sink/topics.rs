@@ -136,6 +136,7 @@ impl Topics {
         let watch = connection.watch();
         let admin = AdminClient::from_config_and_context(&connection.config(&[]), watch.clone());
         let admin = admin.map_err(|error| Trouble::Final(connection.refused(&error, &watch)))?;
+        connection.give_token(admin.inner()).map_err(Trouble::Passing)?;
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
         // rows replace each other: what is kept for ever is each key's last state
         let new = if self.settings.is_upserts() { new.set("cleanup.policy", "compact") } else { new };
