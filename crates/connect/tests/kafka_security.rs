@@ -1,5 +1,7 @@
 //! Who may come in, and what is said to those who may not; a broker that goes away and comes back.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 mod kafka_support;
 
 use std::path::Path;
