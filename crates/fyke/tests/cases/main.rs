@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that can not go on has failed")]
 
+mod processes;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,9 +35,16 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+fn text(case: &Path) -> String {
+    std::fs::read_to_string(case.join("case.sql")).expect("case.sql")
+}
+
+fn parse(text: &str, case: &Path) -> fyke::Result<Script> {
+    Script::parse(text, "case.sql", &BTreeMap::from([("CASE".to_owned(), case.display().to_string())]))
+}
+
 fn script(case: &Path) -> fyke::Result<Script> {
-    let text = std::fs::read_to_string(case.join("case.sql")).expect("case.sql");
-    Script::parse(&text, "case.sql", &BTreeMap::from([("CASE".to_owned(), case.display().to_string())]))
+    parse(&text(case), case)
 }
 
 /// Rows as JSON lines, with the counters (read, used, late, dead).
