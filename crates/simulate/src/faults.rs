@@ -30,6 +30,14 @@ pub struct Faults {
     pub stale: usize,
     /// The visitor comes in between: see [`FaultyWorld::visited_by`].
     pub visit: usize,
+    /// Of so many turns of a network: one of its processes dies.
+    pub die: usize,
+    /// The connection between two of its processes breaks.
+    pub cut: usize,
+    /// One of its workers does nothing any more, while its process says that it is alive.
+    pub hang: usize,
+    /// One of its connections or workers becomes slower than all others.
+    pub lag: usize,
 }
 
 /// Called between two steps of a process.
@@ -103,6 +111,11 @@ impl FaultyWorld {
     /// Nobody comes any more.
     pub fn unvisited(&self) {
         self.shared().visitor = None;
+    }
+
+    /// Whether a fault comes now, for parts of a world that are not made here.
+    pub fn happens(&self, of: fn(&Faults) -> usize) -> bool {
+        self.shared().happens(of)
     }
 
     /// Uniform in `0..bound`.

@@ -5,6 +5,7 @@
 mod after;
 mod early;
 mod epoch;
+mod generations;
 mod log;
 mod reading;
 mod replay;
@@ -32,8 +33,8 @@ use crate::{
 /// How long a followed source may keep the driver waiting before the epoch closes.
 const EPOCH: Duration = Duration::from_millis(20);
 
-/// How often it is looked what the operators do.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked what the operators do, µs.
+const LOOK: Micros = 1_000_000;
 
 /// Tells a run to stop; it then drains what it has and ends.
 #[derive(Debug, Clone, Default)]
@@ -101,7 +102,7 @@ pub struct Driver {
     follow: bool,
     progress: Progress,
     published: Arc<Mutex<Progress>>,
-    looked_at: Option<Instant>,
+    looked_at: Option<Micros>,
     epoch: EpochLength,
     /// Bounded runs: the sources' marks are further than what the operators have closed.
     is_behind: bool,
@@ -263,10 +264,7 @@ impl Driver {
             match self.run_generation() {
                 Ok(Stopped::Ended(progress)) => return Ok(*progress),
                 Ok(Stopped::Anew) => {}
-                Err(error) if self.execution.has_lost_a_process() && self.again.is_some() => {
-                    self.progress.last_loss = Some(error.to_string());
-                }
-                Err(error) => return Err(error),
+                Err(error) => self.note_loss(error)?,
             }
             self = self.next_generation()?;
         }
@@ -279,24 +277,11 @@ impl Driver {
         }
         while !self.stop.is_set() && self.has_more() {
             self.step(EPOCH)?;
-            if self.checkpoint_if_due()? && self.again.is_some() && self.execution.has_newcomers() {
-                // the next driver goes on from here
-                self.checkpoint(false)?;
+            if self.checkpoint_if_due()? && self.lets_newcomers_in()? {
                 return Ok(Stopped::Anew);
             }
         }
         self.close().map(|progress| Stopped::Ended(Box::new(progress)))
-    }
-
-    /// The driver that goes on from the last checkpoint. Everything of this one but its outlets is gone before.
-    fn next_generation(self) -> Result<Self> {
-        let Self { execution, sources, outlets, stop, published, again, keeper, progress, .. } = self;
-        let Some(mut again) = again else { return Err(Error::internal("a run that can't begin anew")) };
-        drop((execution, sources, keeper));
-        let next = again(outlets)?;
-        let generations = progress.generations + 1;
-        let progress = Progress { generations, last_loss: progress.last_loss, ..next.progress.clone() };
-        Ok(Self { stop, published, again: Some(again), progress, ..next })
     }
 
     /// Runs for at most so many epochs, short ones, then drops everything as a crash would: for tests of what a run with
@@ -407,7 +392,7 @@ impl Driver {
     }
 
     fn look_at_operators(&mut self) -> Result<()> {
-        self.looked_at = Some(Instant::now());
+        self.looked_at = Some(self.clock.now());
         self.progress.operators = self.execution.progress()?;
         for source in &mut self.sources {
             source.progress.idle_inputs = source.tracker.idle_inputs();
@@ -420,7 +405,8 @@ impl Driver {
 
     fn publish(&mut self) -> Result<()> {
         // this walks all stores: now and then is enough
-        if self.looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
+        let now = self.clock.now();
+        if self.looked_at.is_none_or(|at| now < at || now - at >= LOOK) {
             self.look_at_operators()?;
         }
         for (progress, source) in self.progress.sources.iter_mut().zip(&mut self.sources) {

@@ -14,6 +14,7 @@ pub const START: Micros = 4_102_444_800_000_000;
 pub const TUMBLE: Micros = 10 * SECOND;
 pub const HOP: (Micros, Micros) = (20 * SECOND, 5 * SECOND);
 pub const GAP: Micros = 7 * SECOND;
+pub const REACH: Micros = 4 * SECOND;
 pub const LATENESS: Micros = 5 * SECOND;
 
 /// What a query asks for.
@@ -29,10 +30,24 @@ pub enum Pipeline {
     Sessions,
     /// By client over all hosts.
     Everybody,
+    /// The clients of a host beside their host, in one window: what is chained, joined back.
+    JoinedBack,
+    /// A client at two hosts in one window.
+    Pairs,
+    /// Rows of one host and client that are near each other.
+    Near,
 }
 
-pub const PIPELINES: [Pipeline; 5] =
-    [Pipeline::Clients, Pipeline::Chained, Pipeline::Hops, Pipeline::Sessions, Pipeline::Everybody];
+pub const PIPELINES: [Pipeline; 8] = [
+    Pipeline::Clients,
+    Pipeline::Chained,
+    Pipeline::Hops,
+    Pipeline::Sessions,
+    Pipeline::Everybody,
+    Pipeline::JoinedBack,
+    Pipeline::Pairs,
+    Pipeline::Near,
+];
 
 #[derive(Debug, Clone)]
 pub struct Row {
@@ -69,15 +84,16 @@ impl Case {
     pub fn generated(seed: u64) -> Self {
         let mut draws = Draws(SeededRandom::new(seed ^ 0xca5e));
         let unruly = draws.below(3) == 0;
-        let pipelines = match (unruly, draws.below(4)) {
+        let pipelines = match (unruly, draws.below(5)) {
             // a row is late for all or for none of these, so that it can be said which rows the answer is of
             (true, 0) => vec![Pipeline::Everybody],
             (true, 1) => vec![Pipeline::Clients],
             (true, 2) => vec![Pipeline::Chained],
-            (true, _) => vec![Pipeline::Clients, Pipeline::Chained],
+            (true, 3) => vec![Pipeline::JoinedBack],
+            (true, _) => vec![Pipeline::Clients, Pipeline::Chained, Pipeline::JoinedBack],
             (false, _) => {
-                let chosen: Vec<Pipeline> = PIPELINES.into_iter().filter(|_| draws.below(2) == 0).collect();
-                if chosen.is_empty() { vec![Pipeline::Sessions] } else { chosen }
+                let chosen: Vec<Pipeline> = PIPELINES.into_iter().filter(|_| draws.below(3) == 0).collect();
+                if chosen.is_empty() { vec![Pipeline::Near] } else { chosen }
             }
         };
         let mut n = 0;
@@ -120,6 +136,11 @@ impl Case {
     }
 }
 
+fn line(pipeline: Pipeline, window: (&str, &str), host: &str, client: &str, count: i64, sum: Option<i64>) -> String {
+    let sum = sum.map_or("null".to_owned(), |sum| sum.to_string());
+    format!("{pipeline:?} {} {} host={host} client={client} c={count} s={sum}", window.0, window.1)
+}
+
 /// Window, host, client: count and sum.
 type Groups = BTreeMap<(Micros, Micros, String, String), (i64, i64)>;
 
@@ -138,12 +159,13 @@ fn expected_of(pipeline: Pipeline, rows: &[&Row]) -> Vec<String> {
     let mut groups = Groups::new();
     let timed = rows.iter().filter_map(|row| Some((row.time?, HOSTS[row.host], format!("c{}", row.client), row.n)));
     match pipeline {
-        Pipeline::Clients => timed.for_each(|(t, host, client, n)| add(&mut groups, tumbled(t), host, &client, 1, n)),
+        Pipeline::Clients => return lines_of(pipeline, clients_of(rows)),
+        Pipeline::JoinedBack => return joined_back(rows),
+        Pipeline::Pairs => return pairs(rows),
+        Pipeline::Near => return near(rows),
         Pipeline::Everybody => timed.for_each(|(t, _, client, n)| add(&mut groups, tumbled(t), "", &client, 1, n)),
         Pipeline::Chained => {
-            let mut below = Groups::new();
-            timed.for_each(|(t, host, client, n)| add(&mut below, tumbled(t), host, &client, 1, n));
-            for ((start, end, host, _), (_, sum)) in &below {
+            for ((start, end, host, _), (_, sum)) in &clients_of(rows) {
                 add(&mut groups, (*start, *end), host, "", 1, *sum);
             }
         }
@@ -172,11 +194,67 @@ fn expected_of(pipeline: Pipeline, rows: &[&Row]) -> Vec<String> {
             }
         }
     }
+    lines_of(pipeline, groups)
+}
+
+fn lines_of(pipeline: Pipeline, groups: Groups) -> Vec<String> {
     let line = |((start, end, host, client), (count, sum)): ((Micros, Micros, String, String), (i64, i64))| {
-        let (start, end) = (time_to_text(start), time_to_text(end));
-        format!("{pipeline:?} {start} {end} host={host} client={client} c={count} s={sum}")
+        line(pipeline, (&time_to_text(start), &time_to_text(end)), &host, &client, count, Some(sum))
     };
     groups.into_iter().map(line).collect()
+}
+
+fn clients_of(rows: &[&Row]) -> Groups {
+    let mut groups = Groups::new();
+    for row in rows {
+        if let Some(time) = row.time {
+            add(&mut groups, tumbled(time), HOSTS[row.host], &format!("c{}", row.client), 1, row.n);
+        }
+    }
+    groups
+}
+
+/// Each client beside its host's sum, in one window.
+fn joined_back(rows: &[&Row]) -> Vec<String> {
+    let clients = clients_of(rows);
+    let mut beside = Groups::new();
+    for ((start, end, host, client), (count, _)) in &clients {
+        let same = clients.iter().filter(|(other, _)| (other.0, &other.2) == (*start, host));
+        add(&mut beside, (*start, *end), host, client, *count, same.map(|(_, (_, sum))| sum).sum());
+    }
+    lines_of(Pipeline::JoinedBack, beside)
+}
+
+/// Each client's count at one host with its sum at another, or the same.
+fn pairs(rows: &[&Row]) -> Vec<String> {
+    let clients = clients_of(rows);
+    let mut lines = Vec::new();
+    for ((start, end, host, client), (count, _)) in &clients {
+        for (_, (_, sum)) in clients.iter().filter(|(other, _)| (other.0, &other.3) == (*start, client)) {
+            let window = (time_to_text(*start), time_to_text(*end));
+            lines.push(line(Pipeline::Pairs, (&window.0, &window.1), host, client, *count, Some(*sum)));
+        }
+    }
+    lines
+}
+
+/// Each row with those of even number that are near it, or alone.
+fn near(rows: &[&Row]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for row in rows {
+        let is_near = |other: &&&Row| {
+            let times = row.time.zip(other.time).map(|(one, other)| (one - other).abs());
+            (other.host, other.client) == (row.host, row.client) && times.is_some_and(|apart| apart <= REACH)
+        };
+        let mut partners: Vec<Option<i64>> =
+            rows.iter().filter(|other| other.n % 2 == 0).filter(is_near).map(|other| Some(other.n)).collect();
+        if partners.is_empty() {
+            partners.push(None);
+        }
+        let (host, client) = (HOSTS[row.host], format!("c{}", row.client));
+        lines.extend(partners.into_iter().map(|other| line(Pipeline::Near, ("", ""), host, &client, row.n, other)));
+    }
+    lines
 }
 
 pub fn schema() -> SchemaRef {

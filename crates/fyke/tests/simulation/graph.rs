@@ -1,28 +1,30 @@
 //! The real operators for a case, put together by hand (a process starts in well under a millisecond), and who carries them
 //! out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, UInt32Array};
-use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::arrow::row::{RowConverter, SortField};
+use datafusion::common::{JoinType, NullEquality};
+use datafusion::execution::TaskContext;
 use datafusion::functions_aggregate::{count::count_udaf, sum::sum_udaf};
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, Operator as Sign};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateExprBuilder;
-use datafusion::physical_expr::expressions::Column;
-use fyke::types::{Micros, Span, WindowSpec, window};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode};
+use datafusion::physical_plan::streaming::StreamingTableExec;
+use fyke::types::{Span, WindowSpec, window};
 use fyke_stream::cluster::Team;
-use fyke_stream::operators::{Assign, Collect, Collected, Grouping, PaneAggregate, SessionAggregate, WindowAggregate};
-use fyke_stream::state::{Aggregate, Spill};
-use fyke_stream::{
-    Alone, Closing, Customer, Execution, GiveOf, Graph, Marks, NodeId, NodeState, Operator, OperatorProgress, Saved,
-    Tagged,
+use fyke_stream::operators::{
+    Assign, Collect, Collected, Filter, Grouping, IntervalJoin, JoinPort, JoinShape, PaneAggregate, Project,
+    SessionAggregate, Shifted, Slot, Step, StepPort, WindowAggregate,
 };
+use fyke_stream::state::Aggregate;
+use fyke_stream::{Alone, Execution, Graph, NodeId, Operator};
 
-use super::case::{Case, GAP, HOP, Pipeline, TUMBLE, schema};
+use super::case::{Case, GAP, HOP, Pipeline, REACH, TUMBLE, schema};
+use super::network::Crew;
 
 fn column(name: &str, of: &SchemaRef) -> Arc<dyn PhysicalExpr> {
     Arc::new(Column::new(name, of.index_of(name).unwrap()))
@@ -59,72 +61,19 @@ type Outputs = Vec<(Pipeline, SchemaRef, Collected)>;
 /// Who carries the pipelines out, and what columns each gives.
 pub type Running = (Box<dyn Execution>, Vec<(Pipeline, SchemaRef)>);
 
-/// The case carried out by so many workers, with the columns of its outputs; 0 and 1: in the caller's thread.
-pub fn execution(case: &Case, workers: usize) -> fyke::Result<Running> {
+/// The case carried out in the caller's thread, or by the workers of a crew, with the columns of its outputs.
+pub fn execution(case: &Case, crew: Option<&Crew>) -> Running {
     let (pattern, outputs) = graph(case);
     let columns = outputs.iter().map(|(pipeline, columns, _)| (*pipeline, Arc::clone(columns))).collect();
     let collected = |outputs: Outputs| outputs.into_iter().map(|(_, _, rows)| rows).collect();
-    if workers < 2 {
-        return Ok((Box::new(Alone::new(pattern, collected(outputs))), columns));
-    }
-    let graphs = (0..workers).map(|_| graph(case)).map(|(graph, outputs)| (graph, collected(outputs)));
-    Ok((Box::new(Sorted(Team::of_threads(pattern, graphs.collect())?)), columns))
-}
-
-/// Workers, whose rows come in an order that does not depend on who was faster.
-struct Sorted(Team);
-
-fn sorted(batches: Vec<RecordBatch>) -> fyke::Result<Vec<RecordBatch>> {
-    let Some(first) = batches.first() else { return Ok(batches) };
-    let all = concat_batches(&first.schema(), &batches)?;
-    let fields = all.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
-    let rows = RowConverter::new(fields)?.convert_columns(all.columns())?;
-    let mut order: Vec<u32> = (0..all.num_rows() as u32).collect();
-    order.sort_by(|a, b| rows.row(*a as usize).cmp(&rows.row(*b as usize)));
-    Ok(vec![take_record_batch(&all, &UInt32Array::from(order))?])
-}
-
-impl Execution for Sorted {
-    fn feed(&mut self, source: usize, rows: Tagged) -> fyke::Result<()> {
-        self.0.feed(source, rows)
-    }
-
-    fn feed_doubtful(&mut self, source: usize, row: Tagged, ticket: u64) -> fyke::Result<()> {
-        self.0.feed_doubtful(source, row, ticket)
-    }
-
-    fn close_epoch(&mut self, marks: &[Marks]) -> fyke::Result<Closing> {
-        let closing = self.0.close_epoch(marks)?;
-        Ok(Closing { rows: closing.rows.into_iter().map(sorted).collect::<fyke::Result<_>>()?, ..closing })
-    }
-
-    fn closed_ahead(&mut self) -> fyke::Result<BTreeMap<Customer, Micros>> {
-        self.0.closed_ahead()
-    }
-
-    fn snapshot(&mut self, give: GiveOf<'_>) -> fyke::Result<Vec<NodeState>> {
-        self.0.snapshot(give)
-    }
-
-    fn pattern(&mut self) -> &mut Graph {
-        self.0.pattern()
-    }
-
-    fn restore(&mut self, saved: Vec<Saved>) -> fyke::Result<()> {
-        self.0.restore(saved)
-    }
-
-    fn progress(&mut self) -> fyke::Result<Vec<OperatorProgress>> {
-        self.0.progress()
-    }
-
-    fn keep_within(&mut self, spill: &Arc<Spill>) -> fyke::Result<()> {
-        self.0.keep_within(spill)
-    }
-
-    fn end(&mut self) {
-        self.0.end();
-    }
+    let Some(crew) = crew else { return (Box::new(Alone::new(pattern, collected(outputs))), columns) };
+    let gathered = crew.gather();
+    let one = || -> (Graph, Vec<Collected>) {
+        let (graph, outputs) = graph(case);
+        (graph, collected(outputs))
+    };
+    let processes = gathered.iter().map(|workers| (0..*workers).map(|_| one()).collect()).collect();
+    (Box::new(Team::of_fate(pattern, processes, crew.fate(gathered))), columns)
 }
 
 fn graph(case: &Case) -> (Graph, Outputs) {
@@ -172,8 +121,78 @@ fn add(graph: &mut Graph, source: usize, pipeline: Pipeline) -> (Pipeline, Schem
             let columns = of(&clients);
             (graph.add_reader(source, tumble(clients)), columns)
         }
+        Pipeline::JoinedBack => {
+            let columns = of(&clients);
+            let first = graph.add_reader(source, tumble(clients));
+            let hosts = grouping(&["host"], "client", "s", &columns, true);
+            let of_hosts = of(&hosts);
+            let given = Assign::Given(column("w", &columns));
+            let second = graph.add(Box::new(WindowAggregate::new(hosts, given)), &[first]);
+            // the client's count, the host's sum
+            let step = window_join([&columns, &of_hosts], &["w", "host"], vec![0, 1, 2, 3, 8], true);
+            (graph.add(Box::new(step), &[first, second]), columns)
+        }
+        Pipeline::Pairs => {
+            let columns = of(&clients);
+            let node = graph.add_reader(source, tumble(clients));
+            let step = window_join([&columns, &columns], &["w", "client"], vec![0, 1, 2, 3, 9], false);
+            (graph.add(Box::new(step), &[node, node]), columns)
+        }
+        Pipeline::Near => {
+            let all = graph.add_reader(source, Box::new(Filter::new(lit(true))));
+            let two = Arc::new(BinaryExpr::new(column("n", &input), Sign::Modulo, lit(2_i64)));
+            let even = Arc::new(BinaryExpr::new(two, Sign::Eq, lit(0_i64)));
+            let even = graph.add_reader(source, Box::new(Filter::new(even)));
+            let (join, pair) = interval_join(&input);
+            let joined = graph.add(Box::new(join), &[all, even]);
+            let at = |name: &str, at: usize| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(name, at)) };
+            let expressions = vec![at("host", 1), at("client", 2), at("n", 3), at("n", 7)];
+            let named = ["host", "client", "c", "s"].iter().zip([1, 2, 3, 7]);
+            let fields = named.map(|(name, at)| Field::new(*name, pair.field(at).data_type().clone(), true));
+            let columns: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+            (graph.add(Box::new(Project::new(expressions, Arc::clone(&columns))), &[joined]), columns)
+        }
     };
     let rows = Collected::default();
     graph.add(Box::new(Collect::new(rows.clone(), format!("{pipeline:?}"))), &[node]);
     (pipeline, columns, rows)
+}
+
+/// Rows of two inputs in one window, equal in `on`, of whose columns these come out.
+fn window_join(inputs: [&SchemaRef; 2], on: &[&str], picked: Vec<usize>, by_customer: bool) -> Step {
+    let slots = inputs.map(|input| Slot::new(Arc::clone(input)));
+    let leaf = |slot: &Slot, of: &SchemaRef| -> Arc<dyn ExecutionPlan> {
+        let partitions = vec![Arc::new(slot.clone()) as _];
+        Arc::new(StreamingTableExec::try_new(Arc::clone(of), partitions, None, [], false, None).unwrap())
+    };
+    let on = on.iter().map(|name| (column(name, inputs[0]), column(name, inputs[1]))).collect();
+    let [left, right] = [0, 1].map(|side| leaf(&slots[side], inputs[side]));
+    let (mode, nulls) = (PartitionMode::CollectLeft, NullEquality::NullEqualsNothing);
+    let plan =
+        HashJoinExec::try_new(left, right, on, None, &JoinType::Inner, Some(picked), mode, nulls, false).unwrap();
+    let ports = slots.into_iter().zip(inputs).map(|(slot, of)| StepPort { slot, window: Some(column("w", of)) });
+    Step::new("Join", ports.collect(), Arc::new(plan), Arc::new(TaskContext::default()), by_customer)
+}
+
+/// Rows of one host and client that are near each other; those of the left that have no partner too.
+fn interval_join(input: &SchemaRef) -> (IntervalJoin, SchemaRef) {
+    let pair = input.fields().iter().chain(input.fields()).cloned().collect::<Vec<_>>();
+    let pair: SchemaRef = Arc::new(Schema::new(pair));
+    let port = || JoinPort {
+        keys: vec![column("host", input), column("client", input)],
+        times: vec![Shifted { time: column("time", input), by: 0 }],
+        until: vec![Shifted { time: column("time", input), by: REACH }],
+    };
+    let shape = JoinShape {
+        join_type: JoinType::Left,
+        ports: [port(), port()],
+        key_types: vec![DataType::Utf8, DataType::Utf8],
+        nulls_match: false,
+        // the bounds are closed: they say who matches
+        condition: None,
+        pair: Arc::clone(&pair),
+        schema: Arc::clone(&pair),
+        by_customer: true,
+    };
+    (IntervalJoin::new(shape).unwrap(), pair)
 }

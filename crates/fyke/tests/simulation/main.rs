@@ -9,6 +9,7 @@
 
 mod case;
 mod graph;
+mod network;
 mod run;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -16,6 +16,7 @@ use fyke_stream::{CustomerBy, Outlet, SourceRun, TimeSettings};
 
 use super::case::{Case, HOSTS, LATENESS, START, batch, schema};
 use super::graph::execution;
+use super::network::Crew;
 
 /// What a seed came to.
 #[derive(Debug, Default)]
@@ -29,6 +30,10 @@ pub struct Outcome {
     pub deposed: u64,
     pub rows: u64,
     pub late: u64,
+    /// Processes of clusters that died, and connections that broke.
+    pub lost: u64,
+    /// Generations that another one followed in the same process.
+    pub followed: u64,
 }
 
 impl Outcome {
@@ -38,13 +43,16 @@ impl Outcome {
         self.deposed += other.deposed;
         self.rows += other.rows;
         self.late += other.late;
+        self.lost += other.lost;
+        self.followed += other.followed;
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seeds, processes, deposed, rows, late, .. } = self;
-        write!(f, "{seeds} seeds, {processes} processes, {deposed} of them deposed, {rows} rows, {late} late")
+        let Self { seeds, processes, deposed, rows, late, lost, followed, .. } = self;
+        write!(f, "{seeds} seeds, {processes} processes, {deposed} of them deposed, ")?;
+        write!(f, "{lost} losses in their networks, {followed} generations anew, {rows} rows, {late} late")
     }
 }
 
@@ -55,6 +63,8 @@ struct Env {
     source: MemorySource,
     folder: PathBuf,
     counts: Mutex<(u64, u64)>,
+    lost: Arc<Mutex<u64>>,
+    followed: Mutex<u64>,
     /// Visible parts, by path: they stay as they are.
     parts: Mutex<BTreeMap<PathBuf, Vec<u8>>>,
 }
@@ -78,7 +88,8 @@ enum Turn {
 }
 
 pub fn run(seed: u64, keep: bool) -> Outcome {
-    let faults = Faults { kill: 60, fail: 40, slow: 30, torn: 3_000, stale: 2_000, visit: 60 };
+    let network = Faults { die: 8, cut: 8, hang: 3, lag: 100, ..Faults::default() };
+    let faults = Faults { kill: 60, fail: 40, slow: 30, torn: 3_000, stale: 2_000, visit: 60, ..network };
     // now and then a world in which little fails, so that much is written
     let faults = if seed % 4 == 1 { Faults { kill: 12, fail: 8, visit: 20, ..faults } } else { faults };
     let case = Case::generated(seed);
@@ -89,6 +100,8 @@ pub fn run(seed: u64, keep: bool) -> Outcome {
         case,
         folder: place.path().to_path_buf(),
         counts: Mutex::default(),
+        lost: Arc::default(),
+        followed: Mutex::default(),
         parts: Mutex::default(),
     });
     let failure = live(&env).err();
@@ -98,7 +111,8 @@ pub fn run(seed: u64, keep: bool) -> Outcome {
     let late = late_rows(&env.folder).len() as u64;
     let rows = env.case.rows().count() as u64;
     let (history, lines) = (world.history(), world.lines());
-    Outcome { failure, history, lines, seeds: 1, processes, deposed, rows, late }
+    let (lost, followed) = (*env.lost.lock().unwrap(), *env.followed.lock().unwrap());
+    Outcome { failure, history, lines, seeds: 1, processes, deposed, rows, late, lost, followed }
 }
 
 /// Memory, where the machine has it as a folder: syncing costs nothing there.
@@ -208,8 +222,32 @@ fn begin(env: &Arc<Env>, lives: &Lives) -> Result<(), String> {
     parts_stay(env)
 }
 
-/// Opens everything as a run does; none where the run is complete.
-fn start(env: &Env, process: &Process) -> fyke::Result<Option<Driver>> {
+/// Starts a process as a run does; none where the run is complete.
+fn start(env: &Arc<Env>, process: &Process) -> fyke::Result<Option<Driver>> {
+    // any number of workers goes on with what any other number has left
+    let crew = (env.world.below(4) > 0).then(|| Crew::chosen(&env.world, &env.lost));
+    let Some(driver) = generation(env, process, crew.as_ref())? else { return Ok(None) };
+    let mut driver = match crew {
+        None => driver,
+        Some(crew) => {
+            let (env, process) = (Arc::clone(env), process.clone());
+            driver.with_others(Box::new(move |outlets| {
+                drop(outlets);
+                *env.followed.lock().unwrap() += 1;
+                env.world.note(&format!("{}: another generation", process.number()));
+                let next = generation(&env, &process, Some(&crew))?;
+                next.ok_or_else(|| Error::unavailable("another process has completed the run"))
+            }))
+        }
+    };
+    match driver.begin() {
+        Ok(()) => Ok(Some(driver)),
+        Err(error) => driver.go_on(Some(error)).map(Some),
+    }
+}
+
+/// Opens everything from the last checkpoint; none where the run is complete.
+fn generation(env: &Env, process: &Process, crew: Option<&Crew>) -> fyke::Result<Option<Driver>> {
     let (case, clock) = (&env.case, env.world.clock());
     let keeper = Keeper::open(process.store(), Every::Epochs(u64::MAX / 2), Arc::clone(&clock) as _)?;
     if keeper.manifest().complete {
@@ -227,8 +265,7 @@ fn start(env: &Env, process: &Process) -> fyke::Result<Option<Driver>> {
         clock: Arc::clone(&clock) as _,
         resume,
     };
-    // any number of workers goes on with what any other number has left
-    let (execution, outputs) = execution(case, env.world.below(4))?;
+    let (execution, outputs) = execution(case, crew);
     let minutes = |minutes: Micros| case.unruly.then_some(minutes * 60_000_000);
     let settings = TimeSettings {
         event_time: Some("time".into()),
@@ -253,9 +290,7 @@ fn start(env: &Env, process: &Process) -> fyke::Result<Option<Driver>> {
     });
     let outlets = outlets.collect::<fyke::Result<Vec<_>>>()?;
     let driver = Driver::new(execution, vec![source], outlets, clock, true).with_short_epochs();
-    let mut driver = driver.with_checkpoints(keeper, false);
-    driver.begin()?;
-    Ok(Some(driver))
+    Ok(Some(driver.with_checkpoints(keeper, false)))
 }
 
 fn sink(
@@ -279,34 +314,38 @@ fn sink(
 }
 
 /// One thing that a process does next.
-fn turn(env: &Env, mut life: Life) -> Result<Turn, String> {
-    let driver = &mut life.driver;
+fn turn(env: &Env, life: Life) -> Result<Turn, String> {
+    let Life { process, mut driver, mark } = life;
     let done = match env.world.below(10) {
         0..7 => driver.step_once(),
         7..9 => driver.start_checkpoint().map(|()| true),
         _ => driver.settle_checkpoint().map(|()| true),
     };
-    let outcome = match done {
-        Ok(true) => {
-            let progress = driver.progress_handle().lock().unwrap().clone();
-            let mark = progress.sources[0].watermark;
-            if let (Some(before), Some(now)) = (life.mark, mark)
-                && now < before
-            {
-                return Err(format!("a watermark went back from {before} to {now}"));
-            }
-            life.mark = mark.or(life.mark);
-            add_up(&progress)?;
-            return Ok(Turn::On(Box::new(life)));
-        }
-        Ok(false) => life.driver.finish().map(|progress| Turn::Ended(Box::new(progress))),
+    let done = match done {
+        Ok(false) => driver.finish().map(|progress| Some(Box::new(progress))),
+        Ok(true) => Ok(None),
         Err(error) => Err(error),
     };
     parts_stay(env)?;
-    match outcome {
-        Ok(ended) => Ok(ended),
-        Err(error) => judge(env, &life.process, &error).map(|()| Turn::Dead),
+    let followed = *env.followed.lock().unwrap();
+    let driver = match done {
+        Ok(Some(progress)) => return Ok(Turn::Ended(progress)),
+        Ok(None) => driver.go_on(None),
+        Err(error) => driver.go_on(Some(error)),
+    };
+    let driver = match driver {
+        Ok(driver) => driver,
+        Err(error) => return judge(env, &process, &error).map(|()| Turn::Dead),
+    };
+    let progress = driver.progress_handle().lock().unwrap().clone();
+    add_up(&progress)?;
+    let now = progress.sources[0].watermark;
+    // another generation goes on from the last checkpoint
+    let before = mark.filter(|_| *env.followed.lock().unwrap() == followed);
+    if before.zip(now).is_some_and(|(before, now)| now < before) {
+        return Err(format!("a watermark went back from {before:?} to {now:?}"));
     }
+    Ok(Turn::On(Box::new(Life { process, driver, mark: now.or(before) })))
 }
 
 /// Whether a process may die of this error; what the hint says is done.

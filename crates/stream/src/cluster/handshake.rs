@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::wire::{read_json, write_json};
 
 /// Changes when processes of two versions would not understand each other.
-const PROTOCOL: &str = concat!("fyke-cluster 1 ", env!("CARGO_PKG_VERSION"));
+const PROTOCOL: &str = concat!("fyke-cluster 2 ", env!("CARGO_PKG_VERSION"));
 /// Whoever takes longer is no process of ours.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A greeting is no longer.
@@ -27,7 +27,7 @@ pub(super) enum Purpose {
     /// The coordinator: to work in its next generation. How many workers it has, and what its graph is.
     Join { workers: usize, graph: String },
     /// Another member: to exchange rows in this generation.
-    Exchange { generation: u64 },
+    Exchange { generation: u64, attempt: u64 },
 }
 
 /// Who calls.

@@ -152,7 +152,8 @@ impl Process<'_> {
         let links = match self.meet(&start, own, &posts, &coordinator.sender()) {
             Ok(links) => links,
             Err(error) => {
-                coordinator.sender().reply(own.first_worker, Answer::Lost(error))?;
+                // a coordinator that is gone says so itself
+                let _ = coordinator.sender().reply(own.first_worker, Answer::Lost(error));
                 return Ok(wait(words, self.stop));
             }
         };
@@ -160,10 +161,10 @@ impl Process<'_> {
         for (number, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
             let me = own.first_worker + number;
             let peers = peers(&start, own, &posts, coordinator, &links)?;
-            threads.push(spawn(me, Worker::new(me, graph, outlets, inbox, peers, Box::new(coordinator.sender())))?);
+            threads.push(spawn(me, Worker::new(me, graph, outlets, peers, Box::new(coordinator.sender())), inbox)?);
         }
         let _ = give_inboxes.send((own.first_worker, posts.clone()));
-        coordinator.sender().reply(own.first_worker, Answer::Ready)?;
+        let _ = coordinator.sender().reply(own.first_worker, Answer::Ready);
         let word = wait(words, self.stop);
         for post in &posts {
             // one that has ended needs no order
@@ -182,7 +183,7 @@ impl Process<'_> {
         coordinator: &LinkSender,
     ) -> Result<BTreeMap<usize, Link>> {
         let (began, settings) = (Instant::now(), self.settings);
-        let purpose = Purpose::Exchange { generation: start.generation };
+        let purpose = Purpose::Exchange { generation: start.generation, attempt: start.attempt };
         let mut links = BTreeMap::new();
         let mut open = |index: usize, stream| -> Result<()> {
             let hear = hear_member(own.first_worker, posts.to_vec(), coordinator.clone());

@@ -1,6 +1,8 @@
 //! What workers and their coordinator say to each other.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Error, Micros, Result};
@@ -32,6 +34,8 @@ pub(crate) enum Order {
     Through { node: usize, port: usize, marks: Marks },
     /// The epoch ends with these marks, by source.
     Close(Arc<[Marks]>),
+    /// Asks whether the worker still takes orders.
+    Ask(u64),
     /// Asks up to where windows were closed ahead.
     Ahead,
     /// What all workers have closed ahead, taken together.
@@ -54,6 +58,8 @@ pub(crate) enum Order {
 pub(crate) enum Answer {
     /// The epoch is closed.
     Closed { late: Vec<u64>, late_inside: u64, rows: Vec<Vec<RecordBatch>> },
+    /// To the [`Order::Ask`] of that number.
+    Here(u64),
     /// To [`Order::Ahead`], by node.
     Ahead(Vec<(usize, Customer, Micros)>),
     /// A piece of what the operator of this number remembers.
@@ -93,5 +99,37 @@ impl Post for std::sync::mpsc::Sender<Order> {
 impl Reply for std::sync::mpsc::Sender<(usize, Answer)> {
     fn reply(&self, worker: usize, answer: Answer) -> Result<()> {
         self.send((worker, answer)).map_err(|_| Error::unavailable("the coordinator has ended"))
+    }
+}
+
+/// Where the coordinator hears its workers.
+pub(crate) trait Answers: Send {
+    /// The next answer, of which worker; none where `patience` is over before one comes.
+    fn next(&mut self, patience: Option<Duration>) -> Result<Option<(usize, Answer)>>;
+
+    /// Those that are there already.
+    fn ready(&mut self) -> Vec<(usize, Answer)>;
+
+    /// Whether processes wait to take part.
+    fn has_newcomers(&self) -> bool {
+        false
+    }
+}
+
+impl Answers for Receiver<(usize, Answer)> {
+    fn next(&mut self, patience: Option<Duration>) -> Result<Option<(usize, Answer)>> {
+        let ended = || Error::unavailable("all workers have ended");
+        match patience {
+            None => self.recv().map(Some).map_err(|_| ended()),
+            Some(patience) => match self.recv_timeout(patience) {
+                Ok(answer) => Ok(Some(answer)),
+                Err(RecvTimeoutError::Timeout) => Ok(None),
+                Err(RecvTimeoutError::Disconnected) => Err(ended()),
+            },
+        }
+    }
+
+    fn ready(&mut self) -> Vec<(usize, Answer)> {
+        self.try_iter().collect()
     }
 }

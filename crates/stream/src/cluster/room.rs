@@ -163,6 +163,11 @@ impl Room {
         std::mem::take(&mut waiting.members)
     }
 
+    /// How long workers may take to answer.
+    pub(super) fn worker_timeout(&self) -> std::time::Duration {
+        self.settings.worker_timeout
+    }
+
     /// Whether somebody has come since the generation began.
     pub(super) fn has_newcomers(&self) -> bool {
         !locked(&self.waiting.0).members.is_empty()

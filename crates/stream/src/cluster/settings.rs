@@ -19,6 +19,9 @@ pub struct ClusterSettings {
     pub peer_timeout: Duration,
     /// How long the coordinator waits for processes that are not there before it goes on without them (default 30 s).
     pub peer_wait: Duration,
+    /// A process is lost, although it says that it is alive, if one of its workers does not answer for so long although it
+    /// was asked (default 5 minutes).
+    pub worker_timeout: Duration,
 }
 
 impl std::fmt::Debug for ClusterSettings {
@@ -61,6 +64,7 @@ impl ClusterSettings {
             heartbeat: Duration::from_millis(500),
             peer_timeout: Duration::from_secs(5),
             peer_wait: Duration::from_secs(30),
+            worker_timeout: Duration::from_secs(300),
         })
     }
 

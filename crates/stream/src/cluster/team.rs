@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fyke_types::{Error, Micros, Result};
 
-use super::message::{Answer, Order, Origin, Post};
-use super::room::{Desk, Member, Room};
+use super::message::{Answer, Answers, Order, Origin, Post};
+use super::room::{Member, Room};
+use super::seats::Seated;
 use super::shares::{Share, name_of, restored_for};
-use super::wire::{Letter, Seat, Start};
+use super::stepped::{Fate, Stepped};
+use super::wire::Letter;
 use super::worker::Worker;
 use crate::execution::{Closing, Execution, Saved};
 use crate::operators::Collected;
@@ -22,7 +25,9 @@ pub struct Team {
     /// A graph that takes no rows: what there is to remember, and where.
     pattern: Graph,
     workers: Vec<Box<dyn Post>>,
-    answers: Receiver<(usize, Answer)>,
+    answers: Box<dyn Answers>,
+    /// By worker, the process that it is in; 0 is this one.
+    processes: Vec<usize>,
     outlets: usize,
     /// Who gets the next rows of a source.
     turn: usize,
@@ -30,86 +35,94 @@ pub struct Team {
     /// Other processes, where there are some.
     others: Vec<Member>,
     room: Option<Arc<Room>>,
+    /// How long a worker may take to answer; none: for ever.
+    patience: Option<Duration>,
+    /// How often all workers were asked whether they are there.
+    asked: u64,
     lost: bool,
+    /// A worker of this process does not answer: nobody waits for its end.
+    hangs: bool,
 }
 
 impl Team {
+    fn new(
+        pattern: Graph,
+        outlets: usize,
+        workers: Vec<Box<dyn Post>>,
+        processes: Vec<usize>,
+        answers: Box<dyn Answers>,
+    ) -> Self {
+        let (threads, others, room, patience) = Default::default();
+        let (turn, asked, lost, hangs) = Default::default();
+        Self {
+            pattern,
+            workers,
+            answers,
+            processes,
+            outlets,
+            turn,
+            threads,
+            others,
+            room,
+            patience,
+            asked,
+            lost,
+            hangs,
+        }
+    }
+
     /// Workers as threads of this process, one for each graph; all graphs are planned from the same text. `pattern` is
     /// one more of them.
     ///
     /// # Errors
     /// `Unavailable` where the system gives no thread.
     pub fn of_threads(pattern: Graph, graphs: Vec<(Graph, Vec<Collected>)>) -> Result<Self> {
-        let outlets = graphs.first().map_or(0, |(_, outlets)| outlets.len());
+        let outlets = outlets_of(&graphs);
         let (reply, answers) = mpsc::channel();
-        let (room, others) = (None, Vec::new());
         let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
-        let mut threads = Vec::with_capacity(graphs.len());
+        let everybody = || posts.iter().map(|post| Box::new(post.clone()) as Box<dyn Post>).collect::<Vec<_>>();
+        let processes = vec![0; graphs.len()];
+        let mut team = Self::new(pattern, outlets, everybody(), processes, Box::new(answers));
         for (me, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
-            let peers = posts.iter().map(|post| Box::new(post.clone()) as Box<dyn Post>).collect();
-            let worker = Worker::new(me, graph, outlets, inbox, peers, Box::new(reply.clone()));
-            threads.push(spawn(me, worker)?);
+            let worker = Worker::new(me, graph, outlets, everybody(), Box::new(reply.clone()));
+            team.threads.push(spawn(me, worker, inbox)?);
         }
-        let workers = posts.into_iter().map(|post| Box::new(post) as Box<dyn Post>).collect();
-        Ok(Self { pattern, workers, answers, outlets, turn: 0, threads, others, room, lost: false })
+        Ok(team)
     }
 
     /// The same with the workers of other processes beside those of this one: who is in the room takes part in this
     /// generation, whose number no other has.
     ///
     /// # Errors
-    /// `Usage` for a process that runs another text, `Unavailable` where one is lost before the generation has begun.
+    /// `Usage` for a process that runs another text, `Unavailable` where the system gives no thread.
     pub fn of_cluster(
         room: Arc<Room>,
         generation: u64,
         pattern: Graph,
         graphs: Vec<(Graph, Vec<Collected>)>,
     ) -> Result<Self> {
-        let outlets = graphs.first().map_or(0, |(_, outlets)| outlets.len());
-        let members = room.gather();
-        let graph = fingerprint(&pattern);
-        if let Some((index, _)) = members.iter().find(|(_, member)| member.graph != graph) {
-            return Err(Error::usage(format!(
-                "process {index} of the cluster runs another text, or reads other tables"
-            ))
-            .hint("start all processes with the same script and settings; declare the columns of tables"));
-        }
-        let mut seats = vec![Seat { index: 0, first_worker: 0, workers: graphs.len() }];
-        for (index, member) in &members {
-            let first_worker = seats.iter().map(|seat| seat.workers).sum();
-            seats.push(Seat { index: *index, first_worker, workers: member.workers });
-        }
-        let start = Start { generation, seats };
-        let (reply, answers) = mpsc::channel();
-        let (posts, inboxes): (Vec<_>, Vec<_>) = graphs.iter().map(|_| mpsc::channel::<Order>()).unzip();
-        for member in members.values() {
-            let desk = Desk { answers: reply.clone(), workers: posts.clone() };
-            member.seat(desk);
-            member.link.sender().send(Letter::Start(start.clone()))?;
-        }
-        let everybody = || -> Vec<Box<dyn Post>> {
-            let own = posts.iter().map(|post| Box::new(post.clone()) as Box<dyn Post>);
-            let far = members.values().zip(start.seats.iter().skip(1)).flat_map(|(member, seat)| {
-                let workers = seat.first_worker..seat.first_worker + seat.workers;
-                workers.map(|worker| Box::new(member.link.sender().to_worker(worker)) as Box<dyn Post>)
-            });
-            own.chain(far).collect()
-        };
-        let mut threads = Vec::with_capacity(graphs.len());
-        for (me, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
-            threads.push(spawn(me, Worker::new(me, graph, outlets, inbox, everybody(), Box::new(reply.clone())))?);
-        }
-        let workers = everybody();
-        let others: Vec<Member> = members.into_values().collect();
-        let mut team =
-            Self { pattern, workers, answers, outlets, turn: 0, threads, others, room: Some(room), lost: false };
-        for _ in 0..team.others.len() {
-            match team.next_answer()? {
-                (_, Answer::Ready) => {}
-                _ => return Err(unexpected()),
-            }
+        let seated = Seated::all(&room, generation, graphs.len(), &fingerprint(&pattern))?;
+        let (workers, processes) = (seated.everybody(), seated.processes());
+        let peers: Vec<_> = graphs.iter().map(|_| seated.everybody()).collect();
+        let Seated { members, inboxes, reply, answers, .. } = seated;
+        let mut team = Self::new(pattern, outlets_of(&graphs), workers, processes, Box::new(answers));
+        team.patience = Some(room.worker_timeout());
+        (team.others, team.room) = (members, Some(room));
+        for (me, (((graph, outlets), inbox), peers)) in graphs.into_iter().zip(inboxes).zip(peers).enumerate() {
+            let worker = Worker::new(me, graph, outlets, peers, Box::new(reply.clone()));
+            team.threads.push(spawn(me, worker, inbox)?);
         }
         Ok(team)
+    }
+
+    /// Workers in so many processes, the first of which is the coordinator, all in the caller's thread: `fate` decides
+    /// what happens. For tests.
+    pub fn of_fate(pattern: Graph, processes: Vec<Vec<(Graph, Vec<Collected>)>>, fate: Box<dyn Fate>) -> Self {
+        let outlets = processes.iter().flatten().next().map_or(0, |(_, outlets)| outlets.len());
+        let (stepped, workers, processes) = Stepped::new(processes, fate);
+        let mut team = Self::new(pattern, outlets, workers, processes, Box::new(stepped));
+        team.patience = Some(Duration::ZERO);
+        team
     }
 
     fn post(&mut self, worker: usize, order: Order) -> Result<()> {
@@ -123,7 +136,8 @@ impl Team {
 
     /// Why a worker is gone, if it had the time to say so.
     fn reason(&mut self, error: Error) -> Error {
-        let said = self.answers.try_iter().find(|(_, answer)| matches!(answer, Answer::Failed(_) | Answer::Lost(_)));
+        let said =
+            self.answers.ready().into_iter().find(|(_, answer)| matches!(answer, Answer::Failed(_) | Answer::Lost(_)));
         match said {
             Some((_, Answer::Failed(reason))) => reason,
             Some((_, Answer::Lost(reason))) => {
@@ -132,22 +146,54 @@ impl Team {
             }
             _ => {
                 // a process whose connection is closed
-                self.lost = !self.others.is_empty();
+                self.lost = self.has_others();
                 error
             }
         }
     }
 
+    fn has_others(&self) -> bool {
+        self.processes.iter().any(|process| *process > 0)
+    }
+
     fn next_answer(&mut self) -> Result<(usize, Answer)> {
-        match self.answers.recv() {
-            Ok((_, Answer::Failed(error))) => Err(error),
-            Ok((_, Answer::Lost(error))) => {
-                self.lost = true;
-                Err(error)
+        let mut silent: Option<BTreeSet<usize>> = None;
+        loop {
+            match self.answers.next(self.patience)? {
+                Some((_, Answer::Failed(error))) => return Err(error),
+                Some((_, Answer::Lost(error))) => {
+                    self.lost = true;
+                    return Err(error);
+                }
+                Some((worker, Answer::Here(number))) => {
+                    if let Some(silent) = silent.as_mut().filter(|_| number == self.asked) {
+                        silent.remove(&worker);
+                    }
+                }
+                Some(answer) => return Ok(answer),
+                None => {
+                    if let Some(worker) = silent.and_then(|silent| silent.first().copied()) {
+                        return Err(self.hangs(worker));
+                    }
+                    // who waits for others still answers
+                    self.asked += 1;
+                    let number = self.asked;
+                    self.tell_all(|| Order::Ask(number))?;
+                    silent = Some((0..self.workers.len()).collect());
+                }
             }
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(Error::unavailable("all workers have ended")),
         }
+    }
+
+    /// A worker has not answered in time: its process is lost.
+    fn hangs(&mut self, worker: usize) -> Error {
+        let process = self.processes.get(worker).copied().unwrap_or_default();
+        let seconds = self.patience.unwrap_or_default().as_secs_f64();
+        self.lost = process > 0;
+        self.hangs = process == 0;
+        Error::unavailable(format!("worker {worker}, in process {process} of the cluster, does not answer"))
+            .detail(format!("it was asked whether it still works, and said nothing for {seconds} s"))
+            .hint("start that process again; --worker-timeout says how long workers may take")
     }
 
     /// An answer of each worker.
@@ -278,7 +324,7 @@ impl Execution for Team {
     }
 
     fn keep_within(&mut self, spill: &Arc<Spill>) -> Result<()> {
-        let own = self.threads.len();
+        let own = self.processes.iter().filter(|process| **process == 0).count();
         for worker in 0..own {
             let budget = spill.budget() / own.max(1);
             self.post(worker, Order::KeepWithin { budget, spill: Arc::clone(spill) })?;
@@ -291,7 +337,7 @@ impl Execution for Team {
     }
 
     fn has_newcomers(&self) -> bool {
-        self.room.as_ref().is_some_and(|room| room.has_newcomers())
+        self.answers.has_newcomers() || self.room.as_ref().is_some_and(|room| room.has_newcomers())
     }
 
     fn end(&mut self) {
@@ -311,7 +357,7 @@ impl Drop for Team {
             // one that has ended needs no order
             let _ = worker.post(Order::Stop);
         }
-        for thread in self.threads.drain(..) {
+        for thread in self.threads.drain(..).filter(|_| !self.hangs) {
             let _ = thread.join();
         }
         // nobody holds a sender any more, so that the connections close when all is sent
@@ -328,10 +374,14 @@ pub(super) fn fingerprint(graph: &Graph) -> String {
     graph.keys().join(",")
 }
 
-pub(crate) fn spawn(me: usize, worker: Worker) -> Result<JoinHandle<()>> {
+fn outlets_of(graphs: &[(Graph, Vec<Collected>)]) -> usize {
+    graphs.first().map_or(0, |(_, outlets)| outlets.len())
+}
+
+pub(crate) fn spawn(me: usize, worker: Worker, inbox: Receiver<Order>) -> Result<JoinHandle<()>> {
     std::thread::Builder::new()
         .name(format!("worker {me}"))
-        .spawn(move || worker.run())
+        .spawn(move || worker.run(&inbox))
         .map_err(|error| Error::unavailable("a worker's thread can't be started").detail(error))
 }
 

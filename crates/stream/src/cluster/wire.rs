@@ -37,6 +37,8 @@ pub(crate) enum Letter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Start {
     pub(crate) generation: u64,
+    /// Which of the attempts to begin it.
+    pub(crate) attempt: u64,
     /// All processes that take part, the coordinator first.
     pub(crate) seats: Vec<Seat>,
 }
@@ -98,6 +100,7 @@ enum Head {
         marks: MarksHead,
     },
     Close(Vec<MarksHead>),
+    Ask(u64),
     AskAhead,
     CloseAhead(Vec<(usize, Customer, Micros)>),
     AskSnapshot,
@@ -114,6 +117,7 @@ enum Head {
         late_inside: u64,
         outlets: Vec<usize>,
     },
+    Here(u64),
     Ahead(Vec<(usize, Customer, Micros)>),
     Piece {
         node: usize,
@@ -226,6 +230,7 @@ fn order_apart(order: Order) -> (Head, Vec<RecordBatch>) {
         Order::Groups { node, place, states } => (Head::Groups { node, place }, vec![states]),
         Order::Through { node, port, marks } => (Head::Through { node, port, marks: marks_apart(&marks) }, Vec::new()),
         Order::Close(marks) => (Head::Close(marks.iter().map(marks_apart).collect()), Vec::new()),
+        Order::Ask(number) => (Head::Ask(number), Vec::new()),
         Order::Ahead => (Head::AskAhead, Vec::new()),
         Order::CloseAhead(ahead) => (Head::CloseAhead(ahead), Vec::new()),
         Order::Snapshot => (Head::AskSnapshot, Vec::new()),
@@ -246,6 +251,7 @@ fn answer_apart(answer: Answer) -> (Head, Vec<RecordBatch>) {
             let outlets = rows.iter().map(Vec::len).collect();
             (Head::Closed { late, late_inside, outlets }, rows.into_iter().flatten().collect())
         }
+        Answer::Here(number) => (Head::Here(number), Vec::new()),
         Answer::Ahead(ahead) => (Head::Ahead(ahead), Vec::new()),
         Answer::Piece { node, piece } => {
             let (piece, rows) = piece_apart(piece);
@@ -275,6 +281,7 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
         Head::Groups { node, place } => order(Order::Groups { node, place, states: next()? }),
         Head::Through { node, port, marks } => order(Order::Through { node, port, marks: marks_of(marks) }),
         Head::Close(marks) => order(Order::Close(marks.into_iter().map(marks_of).collect())),
+        Head::Ask(number) => order(Order::Ask(number)),
         Head::AskAhead => order(Order::Ahead),
         Head::CloseAhead(ahead) => order(Order::CloseAhead(ahead)),
         Head::AskSnapshot => order(Order::Snapshot),
@@ -288,6 +295,7 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
             let rows = outlets.into_iter().map(|count| (0..count).map(|_| next()).collect()).collect::<Result<_>>()?;
             answer(Answer::Closed { late, late_inside, rows })
         }
+        Head::Here(number) => answer(Answer::Here(number)),
         Head::Ahead(ahead) => answer(Answer::Ahead(ahead)),
         Head::Piece { node, piece } => answer(Answer::Piece { node, piece: piece_of(piece, &mut next)? }),
         Head::Memos(memos) => answer(Answer::Memos(memos)),

@@ -2,10 +2,13 @@
 //!
 //! An epoch ends operator by operator, in the order of the graph. An operator whose rows come from everywhere waits
 //! until each of the others has said that nothing more comes to it in this epoch; until then it goes on taking rows.
-//! All walk in the same order, so that nobody waits for ever.
+//! All walk in the same order, so that nobody waits for ever. No order makes a worker wait: one that has to wait for
+//! others remembers where it stands and goes on with the next order, so that it can be carried by a thread of its own
+//! or, order by order, by a test.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use fyke_types::{Error, Result};
@@ -21,7 +24,6 @@ pub(crate) struct Worker {
     me: usize,
     graph: Graph,
     outlets: Vec<Collected>,
-    inbox: Receiver<Order>,
     /// By worker; its own place is not used.
     peers: Vec<Box<dyn Post>>,
     coordinator: Box<dyn Reply>,
@@ -30,11 +32,25 @@ pub(crate) struct Worker {
     late_inside: u64,
     /// By node and port, what the others have said of this epoch.
     through: HashMap<(usize, usize), Vec<Marks>, foldhash::fast::FixedState>,
+    /// The epoch that is about to end.
+    closing: Option<Closing>,
+    /// Another worker, or the coordinator, can't be reached.
+    has_lost: bool,
+}
+
+/// How far the end of an epoch has come.
+struct Closing {
+    sources: Arc<[Marks]>,
+    /// The next operator to close.
+    node: usize,
 }
 
 /// Whether a worker goes on.
-enum Then {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// With its next order.
     GoOn,
+    /// It was told to stop, or has failed and said so.
     Stop,
 }
 
@@ -43,40 +59,43 @@ impl Worker {
         me: usize,
         mut graph: Graph,
         outlets: Vec<Collected>,
-        inbox: Receiver<Order>,
         peers: Vec<Box<dyn Post>>,
         coordinator: Box<dyn Reply>,
     ) -> Self {
         graph.route_by(Router::new(me, peers.len()));
         let sources = graph.sources();
-        let (late, late_inside, through) = Default::default();
-        Self { me, graph, outlets, inbox, peers, coordinator, sources, late, late_inside, through }
+        let (late, late_inside, through, closing) = Default::default();
+        let has_lost = false;
+        Self { me, graph, outlets, peers, coordinator, sources, late, late_inside, through, closing, has_lost }
     }
 
-    /// Works until it is told to stop, or fails; a failure (a panic too) is told to the coordinator.
-    pub(crate) fn run(mut self) {
-        let ended = catch_unwind(AssertUnwindSafe(|| self.work()));
-        let failure = match ended {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
+    /// Works until it is told to stop, or fails.
+    pub(crate) fn run(mut self, inbox: &Receiver<Order>) {
+        // an inbox that nobody can write to any more ends the worker
+        while let Ok(order) = inbox.recv() {
+            if self.take(order) == Then::Stop {
+                return;
+            }
+        }
+    }
+
+    /// Carries out an order; a failure (a panic too) is told to the coordinator.
+    pub(crate) fn take(&mut self, order: Order) -> Then {
+        let done = catch_unwind(AssertUnwindSafe(|| self.carry_out(order)));
+        let failure = match done {
+            Ok(Ok(then)) => return then,
+            // whoever can't be reached is lost, and with it the generation, not the run
+            Ok(Err(error)) if self.has_lost => Answer::Lost(error),
+            Ok(Err(error)) => Answer::Failed(error),
             Err(panic) => {
                 let text = panic.downcast_ref::<String>().map(String::as_str);
                 let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason");
-                Error::internal(format!("worker {} has panicked", self.me)).detail(text)
+                Answer::Failed(Error::internal(format!("worker {} has panicked", self.me)).detail(text))
             }
         };
         // if the coordinator is gone as well there is nobody to tell
-        let _ = self.coordinator.reply(self.me, Answer::Failed(failure));
-    }
-
-    fn work(&mut self) -> Result<()> {
-        // an inbox that nobody can write to any more ends the worker
-        while let Ok(order) = self.inbox.recv() {
-            if matches!(self.carry_out(order)?, Then::Stop) {
-                return Ok(());
-            }
-        }
-        Ok(())
+        let _ = self.coordinator.reply(self.me, failure);
+        Then::Stop
     }
 
     fn carry_out(&mut self, order: Order) -> Result<Then> {
@@ -92,8 +111,12 @@ impl Worker {
                 self.send_parcels(origin)?;
             }
             Order::Groups { node, place, states } => self.graph.arrive(node, place, &states)?,
-            Order::Through { node, port, marks } => self.through.entry((node, port)).or_default().push(marks),
-            Order::Close(marks) => return self.close_epoch(&marks),
+            Order::Through { node, port, marks } => {
+                self.through.entry((node, port)).or_default().push(marks);
+                self.go_on_closing()?;
+            }
+            Order::Close(sources) => self.begin_closing(sources)?,
+            Order::Ask(number) => self.reply(Answer::Here(number))?,
             Order::Ahead => self.reply(Answer::Ahead(self.graph.closed_ahead_by_node()))?,
             Order::CloseAhead(ahead) => self.graph.close_ahead(&ahead),
             Order::Snapshot => self.snapshot()?,
@@ -106,6 +129,13 @@ impl Worker {
             Order::Stop => return Ok(Then::Stop),
         }
         Ok(Then::GoOn)
+    }
+
+    fn tell(&mut self, worker: usize, order: Order) -> Result<()> {
+        let Some(peer) = self.peers.get(worker) else {
+            return Err(Error::internal(format!("there is no worker {worker}")));
+        };
+        peer.post(order).inspect_err(|_| self.has_lost = true)
     }
 
     fn reply(&self, answer: Answer) -> Result<()> {
@@ -122,29 +152,42 @@ impl Worker {
     }
 
     fn send_parcels(&mut self, origin: Origin) -> Result<()> {
-        for parcel in self.graph.take_parcels() {
-            let Parcel { to, node, port, rows } = parcel;
-            self.peer(to)?.post(Order::Parcel { node, port, rows, origin })?;
+        for Parcel { to, node, port, rows } in self.graph.take_parcels() {
+            self.tell(to, Order::Parcel { node, port, rows, origin })?;
         }
         Ok(())
     }
 
-    fn peer(&self, worker: usize) -> Result<&dyn Post> {
-        let peer = self.peers.get(worker).map(AsRef::as_ref);
-        peer.ok_or_else(|| Error::internal(format!("there is no worker {worker}")))
-    }
-
-    fn close_epoch(&mut self, sources: &[Marks]) -> Result<Then> {
+    fn begin_closing(&mut self, sources: Arc<[Marks]>) -> Result<()> {
+        if self.closing.is_some() {
+            return Err(Error::internal("an epoch ends before the one before it has"));
+        }
         for source in 0..self.sources {
             let marks = sources.get(source).cloned().unwrap_or_else(Marks::start);
             self.say_through(From::Source(source), &marks)?;
         }
-        for node in 0..self.graph.len() {
-            let mut inputs = self.graph.inputs(node, sources);
-            for port in self.graph.routed_ports(node) {
-                let Some(others) = self.wait_for_all(node, port)? else { return Ok(Then::Stop) };
+        self.closing = Some(Closing { sources, node: 0 });
+        self.go_on_closing()
+    }
+
+    /// Closes operators as far as all others are through with what stands before them.
+    fn go_on_closing(&mut self) -> Result<()> {
+        while let Some(Closing { sources, node }) = &self.closing {
+            let (node, sources) = (*node, Arc::clone(sources));
+            if node == self.graph.len() {
+                self.closing = None;
+                return self.end_closing();
+            }
+            let ports = self.graph.routed_ports(node);
+            let others = self.peers.len() - 1;
+            if ports.iter().any(|port| self.through.get(&(node, *port)).map_or(0, Vec::len) < others) {
+                return Ok(());
+            }
+            let mut inputs = self.graph.inputs(node, &sources);
+            for port in ports {
+                let said = self.through.remove(&(node, port)).unwrap_or_default();
                 if let Some(own) = inputs.get_mut(port) {
-                    *own = others.iter().fold(own.clone(), |marks, other| marks.min(other));
+                    *own = said.iter().fold(own.clone(), |marks, other| marks.min(other));
                 }
             }
             let late = self.graph.close_node(node, &inputs)?;
@@ -152,39 +195,29 @@ impl Worker {
             self.send_parcels(Origin::Inside)?;
             let marks = self.graph.marks(node);
             self.say_through(From::Node(node), &marks)?;
+            self.closing = Some(Closing { sources, node: node + 1 });
         }
+        Ok(())
+    }
+
+    fn end_closing(&mut self) -> Result<()> {
         let rows = self.outlets.iter().map(Collected::take).collect();
         let (late, late_inside) = (std::mem::take(&mut self.late), std::mem::take(&mut self.late_inside));
-        self.reply(Answer::Closed { late, late_inside, rows })?;
-        Ok(Then::GoOn)
+        self.reply(Answer::Closed { late, late_inside, rows })
     }
 
     /// Tells the others that nothing more comes from here through the operator (or source) `from` in this epoch.
     fn say_through(&mut self, from: From, marks: &Marks) -> Result<()> {
         for (node, port) in self.graph.routed_behind(from) {
             for (to, place, states) in self.graph.leave(node)? {
-                self.peer(to)?.post(Order::Groups { node, place, states })?;
+                self.tell(to, Order::Groups { node, place, states })?;
             }
-            for peer in self.peers.iter().enumerate().filter(|(worker, _)| *worker != self.me).map(|(_, peer)| peer) {
-                peer.post(Order::Through { node, port, marks: marks.clone() })?;
+            let me = self.me;
+            for peer in (0..self.peers.len()).filter(|peer| *peer != me) {
+                self.tell(peer, Order::Through { node, port, marks: marks.clone() })?;
             }
         }
         Ok(())
-    }
-
-    /// Waits until all others are through with a port, and takes what they said; none if it is to stop.
-    fn wait_for_all(&mut self, node: usize, port: usize) -> Result<Option<Vec<Marks>>> {
-        let others = self.peers.len() - 1;
-        while self.through.get(&(node, port)).map_or(0, Vec::len) < others {
-            let Ok(order) = self.inbox.recv() else { return Ok(None) };
-            if matches!(order, Order::Close(_)) {
-                return Err(Error::internal("an epoch ends before the one before it has"));
-            }
-            if matches!(self.carry_out(order)?, Then::Stop) {
-                return Ok(None);
-            }
-        }
-        Ok(Some(self.through.remove(&(node, port)).unwrap_or_default()))
     }
 
     fn snapshot(&mut self) -> Result<()> {

@@ -91,7 +91,7 @@ impl Driver {
     ///
     /// # Errors
     /// As [`Driver::run`].
-    pub fn finish(mut self) -> Result<Progress> {
+    pub fn finish(&mut self) -> Result<Progress> {
         self.sources.iter_mut().for_each(|source| source.ended = true);
         self.close()
     }
