@@ -18,6 +18,7 @@ mod order;
 mod outbound;
 mod push;
 mod rfc3339;
+mod shares;
 mod stdio;
 pub mod syslog;
 mod webhook;

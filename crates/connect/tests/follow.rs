@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -202,4 +203,35 @@ fn pipe_gives_lines_as_they_come_and_ends() {
     read_until(reader.as_mut(), &mut seen, |seen| seen.events.contains(&"end 0".to_owned()));
     assert_eq!(seen.words(), ["a", "b", "c"]);
     assert!(matches!(reader.next(Duration::ZERO).unwrap(), Event::End));
+}
+
+#[test]
+fn a_flooding_customer_takes_no_other_customers_turn() {
+    for threads in [0, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |from: i64, lines: i64| (from..from + lines).map(|n| format!("{n}|{n}\n")).collect::<String>();
+        // two files of the flood, and one of somebody whose event time is far ahead: in that order it would come last
+        fs::create_dir(folder.path().join("flood")).unwrap();
+        fs::create_dir(folder.path().join("calm")).unwrap();
+        append(&folder.path().join("flood/a.log"), &text(1, 20_000));
+        append(&folder.path().join("flood/b.log"), &text(10_000, 20_000));
+        append(&folder.path().join("calm/c.log"), &text(900_000, 1_000));
+        let settings = [("poll", "10ms"), ("customer_from", "folder")];
+        let source = piped(format!("{}/*/*.log", folder.path().display()), &settings);
+        let options = fyke_types::ReadOptions { block_bytes: 1_000, ..following(threads) };
+        let mut reader = source.open(&options).unwrap();
+        let mut seen = Seen::default();
+        read_until(reader.as_mut(), &mut seen, |seen| seen.rows.len() == 41_000);
+        let (mut calm, mut flood) = (0, 0);
+        for (_, time, _) in &seen.rows {
+            match *time >= 900_000 {
+                true => calm += 1,
+                false => flood += 1,
+            }
+            // as much as the other had, give or take some blocks
+            assert!(calm == 1_000 || flood < calm + 1_000, "{flood} rows of the flood beside {calm}");
+        }
+        let of_flood = seen.rows.iter().filter(|(_, time, _)| *time < 900_000);
+        assert!(of_flood.clone().count() == 40_000 && of_flood.map(|row| row.0).collect::<BTreeSet<_>>().len() == 2);
+    }
 }

@@ -10,10 +10,13 @@ use super::decode::{Item, Stream, Worker};
 use super::pool::Task;
 use super::position::SavedInput;
 use crate::order::Progress;
+use crate::shares::Whose;
 
 /// An input, its blocks under way and its progress.
 pub(super) struct Tracked {
     pub(super) input: Input,
+    /// Whose share its blocks are of.
+    pub(super) whose: Whose,
     pub(super) stream: Arc<Mutex<Stream>>,
     read: Arc<AtomicU64>,
     /// Blocks decoded but not given, by number.
@@ -35,11 +38,18 @@ pub(super) struct Tracked {
 
 impl Tracked {
     /// An input of which `given` was given before.
-    pub(super) fn new(input: Input, stream: Arc<Mutex<Stream>>, read: Arc<AtomicU64>, given: SavedInput) -> Self {
+    pub(super) fn new(
+        input: Input,
+        whose: Whose,
+        stream: Arc<Mutex<Stream>>,
+        read: Arc<AtomicU64>,
+        given: SavedInput,
+    ) -> Self {
         let mut progress = Progress::none();
         progress.gave(Some(given.latest));
         Self {
             input,
+            whose,
             stream,
             read,
             ready: BTreeMap::new(),

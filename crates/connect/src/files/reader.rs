@@ -1,13 +1,14 @@
-//! Reads inputs in event-time order: of all that have something to give, the one furthest behind gives next. Threads
-//! decode ahead what will be needed soonest; they never decide what is given.
+//! Reads inputs in event-time order: of all that have something to give, the one furthest behind gives next. Where they
+//! are followed that holds for the inputs of one customer, and customers take turns by their shares. Threads decode ahead
+//! what will be needed soonest; they never decide what is given.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fyke_types::{Error, Event, Input, InputId, Micros, Reader, Result, Rows};
+use fyke_types::{Error, Event, Input, InputId, Reader, Result, Rows};
 
 use super::compression;
 use super::decode::{Item, Piece, Stream, Worker};
@@ -18,6 +19,7 @@ use super::pool::{Done, Pool};
 use super::position::{Saved, SavedInput};
 use super::source::InputMaker;
 use crate::order::furthest_behind;
+use crate::shares::{Shares, Whose};
 use crate::stdio::{Feed, until};
 
 /// File handles held open at once.
@@ -36,6 +38,9 @@ pub(super) struct FileReader {
     maker: InputMaker,
     growth: Option<Growth>,
     feed: Option<Arc<Feed>>,
+    /// By name, the number of a customer. A bounded reading knows one: its order follows the data alone.
+    customers: BTreeMap<String, Whose>,
+    shares: Shares,
 }
 
 /// How a followed location grows.
@@ -100,7 +105,8 @@ impl FileReader {
         // the caller's own thread needs nothing ahead of it
         let budget = if threads == 0 { 0 } else { 2 * threads + AHEAD };
         let (inputs, announce, open) = (Vec::new(), VecDeque::new(), VecDeque::new());
-        Self { inputs, announce, pool, budget, open, maker, growth, feed: None }
+        let (customers, shares) = (BTreeMap::new(), Shares::default());
+        Self { inputs, announce, pool, budget, open, maker, growth, feed: None, customers, shares }
     }
 
     /// Adds a file.
@@ -157,7 +163,12 @@ impl FileReader {
         if !given.ended {
             self.announce.push_back(index);
         }
-        self.inputs.push(Tracked::new(input, stream, read, given));
+        let next = self.customers.len();
+        let whose = match self.growth {
+            Some(_) => *self.customers.entry(given.customer.clone()).or_insert(next),
+            None => 0,
+        };
+        self.inputs.push(Tracked::new(input, whose, stream, read, given));
     }
 
     fn submit(&mut self, index: usize) {
@@ -222,7 +233,10 @@ impl FileReader {
         let item = self.next_of(index)?;
         let Some(tracked) = self.inputs.get_mut(index) else { return Ok(None) };
         match item {
-            Some(Item::Piece(piece)) => Ok(give_rows(tracked, *piece)),
+            Some(Item::Piece(piece)) => {
+                self.shares.gave(tracked.whose, piece.lines);
+                Ok(give_rows(tracked, *piece))
+            }
             Some(Item::Dry) => {
                 tracked.dry = tracked.is_idle();
                 Ok(None)
@@ -321,8 +335,7 @@ impl Reader for FileReader {
             }
             self.run_ahead()?;
             let able = self.inputs.iter().enumerate().filter(|(_, t)| !t.ended && !t.dry);
-            let behind: Option<usize> = furthest_behind(able.map(|(i, t)| -> (usize, Micros) { (i, t.progress.at()) }));
-            match behind {
+            match self.shares.next(able.map(|(i, t)| (i, t.whose, t.progress.at()))) {
                 Some(index) => {
                     if let Some(event) = self.give(index)? {
                         return Ok(event);

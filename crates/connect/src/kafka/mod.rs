@@ -19,7 +19,6 @@ mod partition;
 mod position;
 mod reader;
 mod records;
-mod shares;
 mod sink;
 mod source;
 mod trouble;

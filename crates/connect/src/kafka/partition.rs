@@ -12,10 +12,10 @@ use super::decode::Worker;
 use super::lane::Lane;
 use super::native::{Queue, Wake};
 use super::position::SavedPartition;
-use super::shares::Whose;
 use crate::files::decode::Item;
 use crate::files::pool::Task;
 use crate::order::Progress;
+use crate::shares::Whose;
 
 /// What is known of a partition to begin with.
 pub(super) struct Begin {

@@ -20,11 +20,11 @@ use super::native::{Queue, Signal, Wake};
 use super::options::{At, Options};
 use super::partition::{Begin, Partition};
 use super::position::{Saved, SavedPartition};
-use super::shares::{Shares, Whose};
 use super::trouble;
 use crate::files::decode::{Item, Piece};
 use crate::files::pool::{Done, Pool};
 use crate::order::furthest_behind;
+use crate::shares::{Shares, Whose};
 
 /// So long a partition that is known to have more is waited for; then the others go on, and it holds the watermark.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -3,12 +3,16 @@
 //! Start-time fair queueing (Goyal, Vin, Cheng 1996): a customer's next block starts where its last one ended in virtual
 //! time, or now if it was silent; the earliest start goes next. A block costs its records.
 
+use std::collections::BTreeMap;
+
+use fyke_types::Micros;
+
 /// Whose share is counted, numbered from 0.
-pub(super) type Whose = usize;
+pub(crate) type Whose = usize;
 
 /// What each customer was given.
 #[derive(Debug, Default)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     /// Where the last block of each ended in virtual time.
     ends: Vec<u64>,
     now: u64,
@@ -16,12 +20,29 @@ pub(super) struct Shares {
 
 impl Shares {
     /// When the customer's next block would start.
-    pub(super) fn start(&self, whose: Whose) -> u64 {
+    pub(crate) fn start(&self, whose: Whose) -> u64 {
         self.ends.get(whose).copied().unwrap_or(0).max(self.now)
     }
 
+    /// Who goes next of inputs that are able to, each with its customer and its event time: of each customer the one
+    /// furthest behind; of the customers the one that had the least.
+    pub(crate) fn next(&self, able: impl Iterator<Item = (usize, Whose, Micros)>) -> Option<usize> {
+        let mut of_customer: BTreeMap<Whose, (Micros, usize)> = BTreeMap::new();
+        for (index, whose, at) in able {
+            let best = of_customer.entry(whose).or_insert((at, index));
+            if at < best.0 {
+                *best = (at, index);
+            }
+        }
+        of_customer
+            .into_iter()
+            .map(|(whose, (at, index))| (self.start(whose), at, index))
+            .min()
+            .map(|(_, _, index)| index)
+    }
+
     /// A block of so many records was given.
-    pub(super) fn gave(&mut self, whose: Whose, records: u64) {
+    pub(crate) fn gave(&mut self, whose: Whose, records: u64) {
         let start = self.start(whose);
         if self.ends.len() <= whose {
             self.ends.resize(whose + 1, 0);
@@ -52,6 +73,16 @@ mod tests {
         }
         let mean = given.iter().sum::<u64>() / 3;
         assert!(given.iter().all(|given| given.abs_diff(mean) <= 1_000), "{given:?}");
+    }
+
+    #[test]
+    fn of_a_customers_inputs_the_one_furthest_behind_goes_next() {
+        let mut shares = Shares::default();
+        let able = [(0, 0, 30), (1, 0, 10), (2, 1, 70), (3, 1, 50), (4, 0, 10)];
+        assert_eq!(shares.next(able.into_iter()), Some(1));
+        shares.gave(0, 5);
+        assert_eq!(shares.next(able.into_iter()), Some(3), "the other customer's turn, whatever its event time");
+        assert_eq!(shares.next(std::iter::empty()), None);
     }
 
     #[test]
