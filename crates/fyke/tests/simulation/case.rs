@@ -36,9 +36,13 @@ pub enum Pipeline {
     Pairs,
     /// Rows of one host and client that are near each other.
     Near,
+    /// These by host, in windows: each worker's mark is held by what waits there.
+    NearByHost,
+    /// Sessions by host, in the window in which they end.
+    SessionsByHost,
 }
 
-pub const PIPELINES: [Pipeline; 8] = [
+pub const PIPELINES: [Pipeline; 10] = [
     Pipeline::Clients,
     Pipeline::Chained,
     Pipeline::Hops,
@@ -47,6 +51,8 @@ pub const PIPELINES: [Pipeline; 8] = [
     Pipeline::JoinedBack,
     Pipeline::Pairs,
     Pipeline::Near,
+    Pipeline::NearByHost,
+    Pipeline::SessionsByHost,
 ];
 
 #[derive(Debug, Clone)]
@@ -163,6 +169,7 @@ fn expected_of(pipeline: Pipeline, rows: &[&Row]) -> Vec<String> {
         Pipeline::JoinedBack => return joined_back(rows),
         Pipeline::Pairs => return pairs(rows),
         Pipeline::Near => return near(rows),
+        Pipeline::NearByHost => return near_by_host(rows),
         Pipeline::Everybody => timed.for_each(|(t, _, client, n)| add(&mut groups, tumbled(t), "", &client, 1, n)),
         Pipeline::Chained => {
             for ((start, end, host, _), (_, sum)) in &clients_of(rows) {
@@ -176,21 +183,10 @@ fn expected_of(pipeline: Pipeline, rows: &[&Row]) -> Vec<String> {
                 start -= HOP.1;
             }
         }),
-        Pipeline::Sessions => {
-            let mut by_client: BTreeMap<(&str, String), Vec<(Micros, i64)>> = BTreeMap::new();
-            timed.for_each(|(t, host, client, n)| by_client.entry((host, client)).or_default().push((t, n)));
-            for ((host, client), mut events) in by_client {
-                events.sort_unstable();
-                let mut sessions: Vec<(Micros, Micros, i64, i64)> = Vec::new();
-                for (t, n) in events {
-                    match sessions.last_mut() {
-                        Some(last) if t - last.1 <= GAP => *last = (last.0, t, last.2 + 1, last.3 + n),
-                        _ => sessions.push((t, t, 1, n)),
-                    }
-                }
-                for (first, last, count, sum) in sessions {
-                    add(&mut groups, (first, last + GAP), host, &client, count, sum);
-                }
+        Pipeline::Sessions => groups = sessions(rows),
+        Pipeline::SessionsByHost => {
+            for ((_, end, host, _), (_, sum)) in sessions(rows) {
+                add(&mut groups, tumbled(end - 1), &host, "", 1, sum);
             }
         }
     }
@@ -238,23 +234,65 @@ fn pairs(rows: &[&Row]) -> Vec<String> {
     lines
 }
 
-/// Each row with those of even number that are near it, or alone.
+fn sessions(rows: &[&Row]) -> Groups {
+    let mut by_client: BTreeMap<(&str, String), Vec<(Micros, i64)>> = BTreeMap::new();
+    for row in rows {
+        let client = (HOSTS[row.host], format!("c{}", row.client));
+        by_client.entry(client).or_default().extend(row.time.map(|time| (time, row.n)));
+    }
+    let mut groups = Groups::new();
+    for ((host, client), mut events) in by_client {
+        events.sort_unstable();
+        let mut sessions: Vec<(Micros, Micros, i64, i64)> = Vec::new();
+        for (t, n) in events {
+            match sessions.last_mut() {
+                Some(last) if t - last.1 <= GAP => *last = (last.0, t, last.2 + 1, last.3 + n),
+                _ => sessions.push((t, t, 1, n)),
+            }
+        }
+        for (first, last, count, sum) in sessions {
+            add(&mut groups, (first, last + GAP), host, &client, count, sum);
+        }
+    }
+    groups
+}
+
+/// The even numbers near a row, or none for a row that is alone.
+fn partners(rows: &[&Row], row: &Row) -> Vec<Option<i64>> {
+    let is_near = |other: &&&Row| {
+        let apart = row.time.zip(other.time).map(|(one, other)| (one - other).abs());
+        (other.host, other.client) == (row.host, row.client) && apart.is_some_and(|apart| apart <= REACH)
+    };
+    let even = rows.iter().filter(|other| other.n % 2 == 0);
+    let partners: Vec<Option<i64>> = even.filter(is_near).map(|other| Some(other.n)).collect();
+    if partners.is_empty() { vec![None] } else { partners }
+}
+
 fn near(rows: &[&Row]) -> Vec<String> {
     let mut lines = Vec::new();
     for row in rows {
-        let is_near = |other: &&&Row| {
-            let times = row.time.zip(other.time).map(|(one, other)| (one - other).abs());
-            (other.host, other.client) == (row.host, row.client) && times.is_some_and(|apart| apart <= REACH)
-        };
-        let mut partners: Vec<Option<i64>> =
-            rows.iter().filter(|other| other.n % 2 == 0).filter(is_near).map(|other| Some(other.n)).collect();
-        if partners.is_empty() {
-            partners.push(None);
-        }
         let (host, client) = (HOSTS[row.host], format!("c{}", row.client));
-        lines.extend(partners.into_iter().map(|other| line(Pipeline::Near, ("", ""), host, &client, row.n, other)));
+        let partners = partners(rows, row).into_iter();
+        lines.extend(partners.map(|other| line(Pipeline::Near, ("", ""), host, &client, row.n, other)));
     }
     lines
+}
+
+fn near_by_host(rows: &[&Row]) -> Vec<String> {
+    let mut groups: BTreeMap<((Micros, Micros), usize), (i64, Option<i64>)> = BTreeMap::new();
+    for row in rows {
+        let Some(time) = row.time else { continue };
+        let group = groups.entry((tumbled(time), row.host)).or_default();
+        for other in partners(rows, row) {
+            group.0 += 1;
+            group.1 = group.1.map_or(other, |sum| Some(sum + other.unwrap_or_default()));
+        }
+    }
+    let of = |(((start, end), host), (count, sum))| {
+        let window = (time_to_text(start), time_to_text(end));
+        line(Pipeline::NearByHost, (&window.0, &window.1), HOSTS[host], "", count, sum)
+    };
+    groups.into_iter().map(of).collect()
 }
 
 pub fn schema() -> SchemaRef {

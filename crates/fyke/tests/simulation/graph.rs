@@ -138,19 +138,22 @@ fn add(graph: &mut Graph, source: usize, pipeline: Pipeline) -> (Pipeline, Schem
             let step = window_join([&columns, &columns], &["w", "client"], vec![0, 1, 2, 3, 9], false);
             (graph.add(Box::new(step), &[node, node]), columns)
         }
-        Pipeline::Near => {
-            let all = graph.add_reader(source, Box::new(Filter::new(lit(true))));
-            let two = Arc::new(BinaryExpr::new(column("n", &input), Sign::Modulo, lit(2_i64)));
-            let even = Arc::new(BinaryExpr::new(two, Sign::Eq, lit(0_i64)));
-            let even = graph.add_reader(source, Box::new(Filter::new(even)));
-            let (join, pair) = interval_join(&input);
-            let joined = graph.add(Box::new(join), &[all, even]);
-            let at = |name: &str, at: usize| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(name, at)) };
-            let expressions = vec![at("host", 1), at("client", 2), at("n", 3), at("n", 7)];
-            let named = ["host", "client", "c", "s"].iter().zip([1, 2, 3, 7]);
-            let fields = named.map(|(name, at)| Field::new(*name, pair.field(at).data_type().clone(), true));
-            let columns: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            (graph.add(Box::new(Project::new(expressions, Arc::clone(&columns))), &[joined]), columns)
+        Pipeline::Near => near(graph, source, &[("host", 1), ("client", 2), ("c", 3), ("s", 7)]),
+        Pipeline::NearByHost => {
+            let (node, near) = near(graph, source, &[("time", 0), ("host", 1), ("other", 7)]);
+            let hosts = grouping(&["host"], "host", "other", &near, true);
+            let columns = of(&hosts);
+            let assign = Assign::Tumble { time: column("time", &near), width: Span::Micros(TUMBLE), offset: 0 };
+            (graph.add(Box::new(WindowAggregate::new(hosts, assign)), &[node]), columns)
+        }
+        Pipeline::SessionsByHost => {
+            let below = of(&clients);
+            let sessions = SessionAggregate::new(clients, time, GAP).unwrap();
+            let node = graph.add_reader(source, Box::new(sessions));
+            let hosts = grouping(&["host"], "client", "s", &below, true);
+            let columns = of(&hosts);
+            let assign = Assign::Tumble { time: column("w", &below), width: Span::Micros(TUMBLE), offset: 0 };
+            (graph.add(Box::new(WindowAggregate::new(hosts, assign)), &[node]), columns)
         }
     };
     let rows = Collected::default();
@@ -172,6 +175,23 @@ fn window_join(inputs: [&SchemaRef; 2], on: &[&str], picked: Vec<usize>, by_cust
         HashJoinExec::try_new(left, right, on, None, &JoinType::Inner, Some(picked), mode, nulls, false).unwrap();
     let ports = slots.into_iter().zip(inputs).map(|(slot, of)| StepPort { slot, window: Some(column("w", of)) });
     Step::new("Join", ports.collect(), Arc::new(plan), Arc::new(TaskContext::default()), by_customer)
+}
+
+/// Rows beside those of even number that are near them, as these columns of the pair.
+fn near(graph: &mut Graph, source: usize, picked: &[(&str, usize)]) -> (NodeId, SchemaRef) {
+    let input = schema();
+    let all = graph.add_reader(source, Box::new(Filter::new(lit(true))));
+    let two = Arc::new(BinaryExpr::new(column("n", &input), Sign::Modulo, lit(2_i64)));
+    let even = Arc::new(BinaryExpr::new(two, Sign::Eq, lit(0_i64)));
+    let even = graph.add_reader(source, Box::new(Filter::new(even)));
+    let (join, pair) = interval_join(&input);
+    let joined = graph.add(Box::new(join), &[all, even]);
+    let column =
+        |(_, at): &(&str, usize)| -> Arc<dyn PhysicalExpr> { Arc::new(Column::new(pair.field(*at).name(), *at)) };
+    let field = |(name, at): &(&str, usize)| Field::new(*name, pair.field(*at).data_type().clone(), true);
+    let columns: SchemaRef = Arc::new(Schema::new(picked.iter().map(field).collect::<Vec<_>>()));
+    let project = Project::new(picked.iter().map(column).collect(), Arc::clone(&columns));
+    (graph.add(Box::new(project), &[joined]), columns)
 }
 
 /// Rows of one host and client that are near each other; those of the left that have no partner too.

@@ -144,6 +144,8 @@ fn live(env: &Arc<Env>) -> Result<(), String> {
             }
             30..34 => world.pass(Duration::from_secs(world.below(90) as u64)),
             34 => world.pass(Duration::from_secs(60 * world.below(30) as u64)),
+            // so that a customer falls silent
+            35 if env.case.unruly => world.pass(Duration::from_secs(700)),
             35..37 => begin(env, &lives)?,
             37..40 => {
                 let killed = { take(env, &lives) };
@@ -357,6 +359,10 @@ fn judge(env: &Env, process: &Process, error: &Error) -> Result<(), String> {
     let is_newest = env.counts.lock().unwrap().0 <= process.number();
     let text = error.to_string();
     match error.kind() {
+        // a generation follows another one: the loss of a process is no reason to die
+        Kind::Unavailable if text.contains("of the cluster is lost") => {
+            Err(format!("process {} has died of another one's loss: {error}", process.number()))
+        }
         Kind::Unavailable => Ok(()),
         Kind::Data if text.contains("manifest") && text.contains("corrupt") => {
             let newest = env.world.objects().into_iter().rfind(|name| name.starts_with("manifests/"));
