@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fyke_types::{Clock, Error, InputId, Micros, Reader, Result, Sink, WATERMARK_END, WATERMARK_START};
+use fyke_types::{Clock, InputId, Micros, Reader, Result, Sink, WATERMARK_END, WATERMARK_START};
 use hashbrown::HashMap;
 
 use self::after::Doubtful;
