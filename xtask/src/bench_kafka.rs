@@ -1,6 +1,7 @@
 //! The chained job through a real Kafka: how fast a backlog is read, and how soon a result follows the record that
 //! completes its window. `benches/chain` has the query; peers' figures are measured in the same way.
 
+mod early;
 mod latency;
 mod topics;
 

@@ -20,16 +20,16 @@ use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::topics::{PARTITIONS, TOPICS, file_of, send};
-use super::{Settings, fyke_run, logs};
+use super::{Settings, early, fyke_run, logs};
 use crate::process::{fyke, output, root, target};
 
 /// Records a second.
-const RATE: u64 = 5_000;
+pub(super) const RATE: u64 = 5_000;
 /// As the script says.
 const LATENESS_US: i64 = 10_000_000;
-const MINUTE_US: i64 = 60_000_000;
+pub(super) const MINUTE_US: i64 = 60_000_000;
 /// What comes in the first seconds pays for connections.
-const WARM_UP: Duration = Duration::from_secs(5);
+pub(super) const WARM_UP: Duration = Duration::from_secs(5);
 
 /// How results are promised: a name, the script, arguments.
 const PROMISES: [(&str, &str, &[&str]); 3] = [
@@ -53,33 +53,32 @@ pub fn measure(kafka: &Kafka, settings: &Settings) -> Result<()> {
         for (number, (guarantee, script, arguments)) in PROMISES.iter().enumerate() {
             let prefix = format!("live-{round}-{number}");
             let delays = live(kafka, &binary, &prefix, (script, arguments), &records)?;
-            let at = |share: f64| -> f64 {
-                let place = ((delays.len() as f64 * share) as usize).min(delays.len().saturating_sub(1));
-                delays.get(place).copied().unwrap_or(f64::NAN)
-            };
-            writeln!(
-                text,
-                "{guarantee}\t{clients}\t{}\t{:.1}\t{:.1}\t{:.1}\t{:.1}",
-                delays.len(),
-                at(0.5),
-                at(0.95),
-                at(0.99),
-                at(1.0)
-            )?;
+            writeln!(text, "{guarantee}\t{clients}\t{}", spread(&delays))?;
         }
+        let delays = early::live(kafka, &binary, &format!("early-{round}"), &records)?;
+        writeln!(text, "{}\t{clients}\t{}", early::WHAT, spread(&delays))?;
     }
     println!("{text}");
     std::fs::write(root().join("benches/results/kafka-latency.tsv"), text)?;
     Ok(())
 }
 
+/// How many, and some of them, of sorted delays.
+fn spread(delays: &[f64]) -> String {
+    let at = |share: f64| -> f64 {
+        let place = ((delays.len() as f64 * share) as usize).min(delays.len().saturating_sub(1));
+        delays.get(place).copied().unwrap_or(f64::NAN)
+    };
+    format!("{}\t{:.1}\t{:.1}\t{:.1}\t{:.1}", delays.len(), at(0.5), at(0.95), at(0.99), at(1.0))
+}
+
 /// A record in the order of its arrival.
-struct Arrival {
+pub(super) struct Arrival {
     topic: usize,
     /// Its place in its topic.
     at: usize,
-    time: i64,
-    line: Vec<u8>,
+    pub(super) time: i64,
+    pub(super) line: Vec<u8>,
 }
 
 /// The customers' lines as a collector would have received them.
@@ -127,7 +126,9 @@ fn live(
         move || watch(kafka, &out, &done, &arrived)
     });
     std::thread::sleep(Duration::from_secs(3));
-    let completed = pace(kafka, &topics, records)?;
+    let mut complete = Complete::of(&topics);
+    pace(kafka, &topics, records, |record| complete.note(record))?;
+    let completed = complete.at;
     std::thread::sleep(Duration::from_secs(3));
     end(job)?;
     done.store(true, Ordering::Relaxed);
@@ -147,35 +148,53 @@ fn live(
     Ok(delays)
 }
 
-/// Sends the records at their rate; says when each window was complete.
-fn pace(kafka: &Kafka, topics: &[String], records: &[Arrival]) -> Result<BTreeMap<i64, Instant>> {
+/// When each window was complete.
+struct Complete {
+    latest: Vec<[i64; PARTITIONS as usize]>,
+    at: BTreeMap<i64, Instant>,
+}
+
+impl Complete {
+    fn of(topics: &[String]) -> Self {
+        Self { latest: vec![[i64::MIN; PARTITIONS as usize]; topics.len()], at: BTreeMap::new() }
+    }
+
+    fn note(&mut self, record: &Arrival) {
+        let of_topic = self.latest.get_mut(record.topic);
+        if let Some(latest) = of_topic.and_then(|of| of.get_mut(record.at % PARTITIONS as usize)) {
+            *latest = record.time.max(*latest);
+        }
+        let mark = self.latest.iter().flatten().copied().min().unwrap_or(i64::MIN);
+        if mark > i64::MIN {
+            let window = (mark - LATENESS_US).div_euclid(MINUTE_US) * MINUTE_US;
+            self.at.entry(window).or_insert_with(Instant::now);
+        }
+    }
+}
+
+/// Sends the records at their rate, and says so.
+pub(super) fn pace(
+    kafka: &Kafka,
+    topics: &[String],
+    records: &[Arrival],
+    mut sent: impl FnMut(&Arrival),
+) -> Result<()> {
     let producer: BaseProducer = kafka.client().set("linger.ms", "0").create()?;
-    let mut latest = vec![[i64::MIN; PARTITIONS as usize]; topics.len()];
-    let mut completed = BTreeMap::new();
     let began = Instant::now();
     for (number, record) in (0u64..).zip(records) {
         let due = Duration::from_micros(number * 1_000_000 / RATE);
         while began.elapsed() < due {
             std::thread::sleep(Duration::from_micros(200));
         }
-        let (Some(topic), Some(latest_of)) = (topics.get(record.topic), latest.get_mut(record.topic)) else {
-            bail!("a record of no topic")
-        };
+        let Some(topic) = topics.get(record.topic) else { bail!("a record of no topic") };
         send(&producer, topic, record.at, &record.line)?;
-        if let Some(latest) = latest_of.get_mut(record.at % PARTITIONS as usize) {
-            *latest = record.time.max(*latest);
-        }
-        let mark = latest.iter().flatten().copied().min().unwrap_or(i64::MIN);
-        if mark > i64::MIN {
-            let window = (mark - LATENESS_US).div_euclid(MINUTE_US) * MINUTE_US;
-            completed.entry(window).or_insert_with(Instant::now);
-        }
+        sent(record);
         if number % 100 == 0 {
             producer.poll(Duration::ZERO);
         }
     }
     producer.flush(Duration::from_secs(30))?;
-    Ok(completed)
+    Ok(())
 }
 
 /// Notes the end of each result's window, and when it came.
@@ -200,7 +219,7 @@ fn watch(
     Ok(())
 }
 
-fn end(mut job: Child) -> Result<()> {
+pub(super) fn end(mut job: Child) -> Result<()> {
     if let Some(status) = job.try_wait()? {
         bail!("the job ended by itself: {status}, {}", String::from_utf8(job.wait_with_output()?.stderr)?);
     }
@@ -213,7 +232,7 @@ fn end(mut job: Child) -> Result<()> {
 }
 
 /// Microseconds since 1970 of `2026-03-02T08:00:00.385Z` at the start of a text.
-fn micros(text: &str) -> Option<i64> {
+pub(super) fn micros(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
