@@ -63,11 +63,16 @@ impl Site {
     }
 
     fn start(&self, index: usize, round: u32, workers: &str, hosts: &str) -> Child {
+        self.start_with(index, round, workers, hosts, &[])
+    }
+
+    fn start_with(&self, index: usize, round: u32, workers: &str, hosts: &str, more: &[&str]) -> Child {
         let (checkpoint, out, index) = (format!("checkpoint-{round}"), format!("OUT=out-{round}"), index.to_string());
         let mut arguments = vec!["run", "chain.sql", "--once", "--set", &out, "--workers", workers];
         arguments.extend(["--checkpoint", &checkpoint, "--checkpoint-every", "20ms"]);
         arguments.extend(["--hosts", hosts, "--index", &index, "--token-file", "token"]);
         arguments.extend(["--peer-timeout", "1s", "--peer-wait", "3s"]);
+        arguments.extend(more);
         self.fyke.command(&arguments).spawn().expect("started")
     }
 
@@ -132,6 +137,22 @@ fn several_processes_give_the_rows_of_one_and_end_with_it() {
     }
     assert!(strangers.join().expect("strangers") > 10, "strangers have called");
     site.has_each_row_once(1);
+}
+
+#[test]
+fn member_keeps_to_a_memory_budget_of_its_own() {
+    let site = Site::new(150_000, 2);
+    std::fs::create_dir(site.fyke.path("spills")).expect("a folder");
+    let budget = ["--memory-budget", "200KB", "--spill-folder", "spills"];
+    let member = site.start_with(1, 1, "2", "hosts", &budget);
+    ended(site.start(0, 1, "1", "hosts")).succeeds();
+    let member = ended(member);
+    member.succeeds();
+    let said = member.err;
+    let bytes = said.split("had up to ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+    assert!(bytes.is_some_and(|bytes| bytes > 10_000), "{said}");
+    site.has_each_row_once(1);
+    assert_eq!(std::fs::read_dir(site.fyke.path("spills")).expect("there").count(), 0, "nothing stays behind");
 }
 
 /// More with `FYKE_KILLS`.

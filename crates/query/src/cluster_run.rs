@@ -109,9 +109,10 @@ impl Context {
         let targets = self.prepare(script, true, bounded, &mut |_| {}).await?;
         let plans: Vec<PlanTo> = targets.iter().map(Target::planned).collect();
         let context = self.clone();
+        let spill = self.spill()?;
         let served = tokio::task::spawn_blocking(move || {
             let mut replan = || wait_for(context.plan_workers(&plans, bounded));
-            serve(&cluster, &mut replan, &|| stop.is_set(), &tell)
+            serve(&cluster, spill, &mut replan, &|| stop.is_set(), &tell)
         });
         served.await.map_err(|error| Error::internal("the process was cut short").detail(error))?
     }

@@ -218,6 +218,8 @@ fn context_into(out: &Out, inputs: Vec<Vec<RecordBatch>>, lateness: i64, custome
     let builder = Context::builder()
         .short_epochs(true)
         .workers(2)
+        // no memory to speak of: what can go to disk does so after each epoch
+        .memory_budget(1, None)
         .connectors(vec![Arc::new(out.clone())])
         .clock(Arc::clone(&out.clock) as _);
     context_from(builder, Rehearsed { inputs, endless: false }, lateness, customer)

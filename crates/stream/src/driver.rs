@@ -212,7 +212,8 @@ impl Driver {
 
     /// The same with a budget for the memory that state takes: what is beyond goes to disk.
     #[must_use]
-    pub fn with_spill(self, spill: Arc<Spill>) -> Self {
+    pub fn with_spill(mut self, spill: Arc<Spill>) -> Self {
+        self.epoch.keep_to(spill.budget());
         Self { spill: Some(spill), ..self }
     }
 

@@ -392,6 +392,7 @@ impl Graph {
         let mut sizes: Vec<(usize, usize)> =
             self.nodes.iter().enumerate().map(|(at, node)| (node.operator.state_size().bytes, at)).collect();
         let all: usize = sizes.iter().map(|(bytes, _)| bytes).sum();
+        spill.note_weighed(all);
         if all <= budget {
             return Ok(());
         }

@@ -29,6 +29,9 @@ pub struct Progress {
     pub spilled_bytes: u64,
     /// The most that there were.
     pub spilled_bytes_max: u64,
+    /// With a budget: the most bytes of memory that the state of one worker took when it was weighed, before what was too
+    /// much went to disk.
+    pub weighed_bytes_max: u64,
     /// How often the run went on from its last checkpoint without a new process, since one of a cluster was lost or had
     /// come.
     pub generations: u64,

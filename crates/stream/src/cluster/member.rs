@@ -1,6 +1,7 @@
 //! A process that is not the coordinator: it lends its workers to one generation after the other, until the run ends.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use super::wire::{Letter, Seat, Start};
 use super::worker::Worker;
 use crate::Graph;
 use crate::operators::Collected;
+use crate::state::Spill;
 
 /// How long the members of a generation have to find each other.
 const MEETING: Duration = Duration::from_secs(10);
@@ -37,22 +39,24 @@ enum Word {
 struct Process<'a> {
     settings: &'a ClusterSettings,
     listener: Listener,
+    spill: Option<Arc<Spill>>,
     stop: &'a dyn Fn() -> bool,
 }
 
-/// Lends this process's workers to the run of the coordinator, until that has come to its end.
-/// `stop` is asked now and then whether the process is to leave before; `tell` hears what happens, for a log.
+/// Lends this process's workers to the run of the coordinator, until that has come to its end. `spill`: the state of
+/// these workers has a budget. `stop` is asked now and then whether the process is to leave before; `tell` hears what happens, for a log.
 ///
 /// # Errors
 /// Where the port can't be opened, a text can't be planned, or the coordinator runs another one.
 pub fn serve(
     settings: &ClusterSettings,
+    spill: Option<Arc<Spill>>,
     replan: Replan<'_>,
     stop: &dyn Fn() -> bool,
     tell: &dyn Fn(&str),
 ) -> Result<()> {
     let listener = Listener::open(settings.host(settings.index)?, settings.token.clone())?;
-    let process = Process { settings, listener, stop };
+    let process = Process { settings, listener, spill, stop };
     let mut graphs = replan()?;
     let mut again = CALL_AGAIN.0;
     while !stop() {
@@ -81,7 +85,9 @@ pub fn serve(
             Word::Start(start) => {
                 let own = std::mem::take(&mut graphs);
                 tell(&format!("works in generation {}", start.generation));
-                match process.generation(&coordinator, &give_inboxes, &heard, start, own)? {
+                let ended = process.generation(&coordinator, &give_inboxes, &heard, start, own)?;
+                process.tell_of_spill(tell);
+                match ended {
                     Word::End => return Ok(()),
                     Word::Lost(error) => tell(&format!("has left its generation: {error}")),
                     Word::Start(_) => return Err(Error::internal("a generation began before the last one's end")),
@@ -136,6 +142,14 @@ fn wait(words: &Receiver<Word>, stop: &dyn Fn() -> bool) -> Word {
 }
 
 impl Process<'_> {
+    /// Says what went to disk, if anything did: the coordinator's progress does not have it.
+    fn tell_of_spill(&self, tell: &dyn Fn(&str)) {
+        if let Some(spill) = self.spill.as_ref().filter(|spill| spill.on_disk_max() > 0) {
+            let (disk, memory) = (spill.on_disk_max(), spill.weighed_max());
+            tell(&format!("had up to {disk} bytes of state on disk; {memory} bytes in the memory of a worker at most"));
+        }
+    }
+
     /// One generation from the first word to the last.
     fn generation(
         &self,
@@ -158,10 +172,12 @@ impl Process<'_> {
             }
         };
         let mut threads = Vec::with_capacity(graphs.len());
+        let share = self.spill.as_ref().map(|spill| (Arc::clone(spill), spill.budget() / graphs.len().max(1)));
         for (number, ((graph, outlets), inbox)) in graphs.into_iter().zip(inboxes).enumerate() {
             let me = own.first_worker + number;
             let peers = peers(&start, own, &posts, coordinator, &links)?;
-            threads.push(spawn(me, Worker::new(me, graph, outlets, peers, Box::new(coordinator.sender())), inbox)?);
+            let worker = Worker::new(me, graph, outlets, peers, Box::new(coordinator.sender()));
+            threads.push(spawn(me, worker.with_spill(share.clone()), inbox)?);
         }
         let _ = give_inboxes.send((own.first_worker, posts.clone()));
         let _ = coordinator.sender().reply(own.first_worker, Answer::Ready);

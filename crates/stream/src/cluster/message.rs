@@ -47,7 +47,7 @@ pub(crate) enum Order {
     /// Asks what the operators have done.
     Progress,
     /// Moves state to disk where it takes more memory than so much. Only to workers of the coordinator's process: others
-    /// have a memory of their own.
+    /// have a memory of their own, and weigh by themselves.
     KeepWithin { budget: usize, spill: Arc<Spill> },
     /// Ends the worker.
     Stop,

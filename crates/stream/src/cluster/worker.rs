@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use fyke_types::{Error, Result};
 
@@ -17,6 +18,7 @@ use super::message::{Answer, Order, Origin, Post, Reply};
 use super::slots::{Parcel, Router};
 use crate::graph::From;
 use crate::operators::Collected;
+use crate::state::{Spill, WEIGH};
 use crate::{Graph, Marks, NodeState};
 
 /// See the module.
@@ -30,6 +32,9 @@ pub(crate) struct Worker {
     sources: usize,
     late: Vec<u64>,
     late_inside: u64,
+    /// In a process that is not the coordinator's: where state goes that memory has no room for, and how much it may take.
+    spill: Option<(Arc<Spill>, usize)>,
+    weighed_at: Option<Instant>,
     /// By node and port, what the others have said of this epoch.
     through: HashMap<(usize, usize), Vec<Marks>, foldhash::fast::FixedState>,
     /// The epoch that is about to end.
@@ -64,9 +69,27 @@ impl Worker {
     ) -> Self {
         graph.route_by(Router::new(me, peers.len()));
         let sources = graph.sources();
-        let (late, late_inside, through, closing) = Default::default();
-        let has_lost = false;
-        Self { me, graph, outlets, peers, coordinator, sources, late, late_inside, through, closing, has_lost }
+        let (late, late_inside, through, closing, spill, weighed_at) = Default::default();
+        Self {
+            me,
+            graph,
+            outlets,
+            peers,
+            coordinator,
+            sources,
+            late,
+            late_inside,
+            spill,
+            weighed_at,
+            through,
+            closing,
+            has_lost: false,
+        }
+    }
+
+    /// The same with a budget of its own: nobody has to tell it.
+    pub(crate) fn with_spill(self, spill: Option<(Arc<Spill>, usize)>) -> Self {
+        Self { spill, ..self }
     }
 
     /// Works until it is told to stop, or fails.
@@ -203,7 +226,14 @@ impl Worker {
     fn end_closing(&mut self) -> Result<()> {
         let rows = self.outlets.iter().map(Collected::take).collect();
         let (late, late_inside) = (std::mem::take(&mut self.late), std::mem::take(&mut self.late_inside));
-        self.reply(Answer::Closed { late, late_inside, rows })
+        self.reply(Answer::Closed { late, late_inside, rows })?;
+        if let Some((spill, budget)) = &self.spill
+            && self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH)
+        {
+            self.graph.keep_within(*budget, spill)?;
+            self.weighed_at = Some(Instant::now());
+        }
+        Ok(())
     }
 
     /// Tells the others that nothing more comes from here through the operator (or source) `from` in this epoch.

@@ -1,14 +1,12 @@
 //! What follows when an epoch has closed: rows behind the mark are counted, and state is weighed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Micros, Result};
 
 use super::Driver;
-
-/// How often it is looked whether state has grown beyond its budget.
-const WEIGH: Duration = Duration::from_millis(50);
+use crate::state::WEIGH;
 
 /// A row behind the mark: whether it was late is known when its epoch has closed.
 pub(super) struct Doubtful {
@@ -44,12 +42,15 @@ impl Driver {
     /// Moves state to disk where memory has no room for it.
     pub(super) fn keep_within_budget(&mut self) -> Result<()> {
         let Some(spill) = &self.spill else { return Ok(()) };
-        if !self.epoch.is_timed() || self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
+        let has_read_much = self.epoch.bytes_since_weighed() >= spill.budget() / 8;
+        if !self.epoch.is_timed() || has_read_much || self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH) {
             self.execution.keep_within(spill)?;
             self.weighed_at = Some(Instant::now());
+            self.epoch.note_weighed();
         }
         self.progress.spilled_bytes = spill.on_disk();
-        self.progress.spilled_bytes_max = self.progress.spilled_bytes_max.max(self.progress.spilled_bytes);
+        self.progress.spilled_bytes_max = spill.on_disk_max();
+        self.progress.weighed_bytes_max = spill.weighed_max();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! How long an epoch is. Live: short while the run keeps up, so that rows wait for nothing; longer while it catches up,
-//! so that closing epochs costs little beside the work itself. In a bounded run: so many blocks of rows.
+//! so that closing epochs costs little beside the work itself. In a bounded run: so many blocks of rows. Never more
+//! bytes of rows than memory has room for.
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 const LEAST: Duration = Duration::from_millis(5);
 /// The longest.
 const MOST: Duration = Duration::from_millis(500);
+/// So many bytes of rows make an epoch, however fast they were read: they are on their way in memory.
+const MOST_BYTES: usize = 32 << 20;
 /// Closing may take this share of an epoch, as 1 to so many.
 const CLOSING_SHARE: u32 = 10;
 
@@ -23,16 +26,23 @@ pub(super) struct EpochLength {
     come: usize,
     /// It closes before anything else is read.
     due: bool,
+    /// Bytes of its rows.
+    bytes: usize,
+    /// How many of them are enough.
+    most_bytes: usize,
+    /// Bytes of rows since state was weighed last.
+    unweighed: usize,
 }
 
 impl EpochLength {
     pub(super) fn new() -> Self {
-        Self { aim: LEAST, began: None, blocks: None, come: 0, due: false }
+        let (bytes, unweighed, most_bytes) = (0, 0, MOST_BYTES);
+        Self { aim: LEAST, began: None, blocks: None, come: 0, due: false, bytes, most_bytes, unweighed }
     }
 
     /// A bounded run's: no clock decides.
     pub(super) fn of_blocks() -> Self {
-        Self { blocks: Some(BLOCKS), ..Self::new() }
+        Self { blocks: Some(BLOCKS), most_bytes: usize::MAX, ..Self::new() }
     }
 
     /// Each reading is an epoch of its own.
@@ -45,10 +55,27 @@ impl EpochLength {
         self.blocks.is_none()
     }
 
-    /// A block of rows has come.
-    pub(super) fn begin(&mut self) {
+    /// With a budget for state, of which rows that were not weighed yet are to take a small part.
+    pub(super) fn keep_to(&mut self, budget: usize) {
+        self.most_bytes = self.most_bytes.min(budget / 8);
+    }
+
+    /// A block of rows of so many bytes has come: the first one begins the epoch.
+    pub(super) fn take(&mut self, bytes: usize) {
         self.began.get_or_insert_with(Instant::now);
         self.come += 1;
+        self.bytes += bytes;
+        self.unweighed += bytes;
+    }
+
+    /// Bytes of rows since [`EpochLength::note_weighed`].
+    pub(super) fn bytes_since_weighed(&self) -> usize {
+        self.unweighed
+    }
+
+    /// State was weighed.
+    pub(super) fn note_weighed(&mut self) {
+        self.unweighed = 0;
     }
 
     /// Nothing more is to be read before marks are in force anew.
@@ -58,16 +85,17 @@ impl EpochLength {
 
     /// Whether enough was gathered.
     pub(super) fn is_over(&self) -> bool {
-        match self.blocks {
+        let is_long = match self.blocks {
             _ if self.due => true,
             Some(blocks) => self.come >= blocks,
             None => self.began.is_some_and(|began| began.elapsed() >= self.aim),
-        }
+        };
+        is_long || self.bytes >= self.most_bytes
     }
 
     /// The epoch has closed, which took `closing` of it. Gives its length from its first rows, if it had any.
     pub(super) fn end(&mut self, closing: Duration) -> Option<Duration> {
-        (self.come, self.due) = (0, false);
+        (self.come, self.bytes, self.due) = (0, 0, false);
         let length = self.began.take()?.elapsed();
         self.aim = next(self.aim, closing);
         Some(length)
@@ -101,6 +129,22 @@ mod tests {
             aim = next(aim, MS / 100);
         }
         assert_eq!(aim, LEAST);
+    }
+
+    #[test]
+    fn many_bytes_end_an_epoch_however_fast_they_came() {
+        let mut epoch = EpochLength { aim: 3600 * 1000 * MS, ..EpochLength::new() };
+        epoch.take(MOST_BYTES - 1);
+        assert!(!epoch.is_over());
+        epoch.take(1);
+        assert!(epoch.is_over());
+        epoch.end(MS);
+        assert!(!epoch.is_over());
+        epoch.keep_to(800);
+        epoch.take(99);
+        assert!(!epoch.is_over());
+        epoch.take(1);
+        assert!(epoch.is_over());
     }
 
     #[test]

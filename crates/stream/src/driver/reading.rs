@@ -41,7 +41,7 @@ impl Driver {
                 }
                 Event::Rows(rows) => {
                     source.progress.caught_up = false;
-                    self.epoch.begin();
+                    self.epoch.take(rows.batch.get_array_memory_size());
                     self.take(at, rows, now)?;
                     return Ok(true);
                 }

@@ -16,7 +16,7 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, WATERMARK_START};
 use super::JoinPort;
 use super::join_port::{JoinKeys, Known, pick_rows};
 use crate::operator::combined;
-use crate::state::{Entry, KeyId, PieceNumbers, RowAt, Waiting, evaluate};
+use crate::state::{Entry, KeyId, PieceNumbers, RowAt, Spill, Waiting, evaluate};
 use crate::{Customer, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged};
 
 const LEFT: usize = 0;
@@ -304,6 +304,14 @@ impl Operator for AsOfJoin {
             self.open.entry(customer).or_default().closed_to = closed_to;
         }
         Ok(())
+    }
+
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        let mut free = 0;
+        for open in self.open.values_mut() {
+            free += open.waiting.spill(to, bytes.saturating_sub(free))?;
+        }
+        Ok(free)
     }
 
     fn state_size(&self) -> StateSize {

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
@@ -18,18 +18,22 @@ use fyke_types::{Error, Micros, Result, WATERMARK_START};
 use super::Grouping;
 use super::grouping::Evaluated;
 use crate::operator::combined;
-use crate::state::{PieceNumbers, RowSet, evaluate_time, partition_rows};
+use crate::state::{PieceNumbers, RowSet, Spill, evaluate_time, partition_rows};
 use crate::{
     Customer, EarlyOperator, Give, Marks, Memo, Operator, Output, Route, Snapshot, StateSize, Tagged, engine_error,
 };
 
+mod cold;
 mod early;
 mod keys;
 mod saved;
+mod spilling;
 
+use cold::Cold;
 use early::Dirty;
 use keys::{KeyId, Keys};
 use saved::SavedBatch;
+use spilling::{Shape, Share};
 
 /// A pane that still takes rows.
 struct OpenPane {
@@ -67,6 +71,14 @@ struct SealedBatch {
     open_parts: usize,
     /// Which of its rows a snapshot has given, in that order.
     given: Given,
+    /// It was on disk, and closes soon.
+    came_back: bool,
+}
+
+impl SealedBatch {
+    fn bytes(&self) -> usize {
+        self.states.iter().flatten().map(|column| column.get_array_memory_size()).sum()
+    }
 }
 
 struct Sessions {
@@ -75,16 +87,19 @@ struct Sessions {
     /// When a key's session may close: (its end so far, key). Checked again when due.
     timers: BinaryHeap<Reverse<(Micros, KeyId)>>,
     keys: Keys,
+    /// In memory.
     parts: usize,
+    /// On disk.
+    cold: Cold,
     closed_to: Micros,
     dirty: Dirty,
 }
 
 impl Default for Sessions {
     fn default() -> Self {
-        let (panes, sealed, timers, keys, dirty) = Default::default();
+        let (panes, sealed, timers, keys, cold, dirty) = Default::default();
         // not zero: sessions before 1970 are open too
-        Self { panes, sealed, timers, keys, parts: 0, closed_to: WATERMARK_START, dirty }
+        Self { panes, sealed, timers, keys, parts: 0, cold, closed_to: WATERMARK_START, dirty }
     }
 }
 
@@ -135,24 +150,32 @@ impl SessionAggregate {
     }
 
     fn close(&mut self, customer: Customer, up_to: Micros, everything: bool, out: &mut Output) -> Result<()> {
-        let gap = self.gap;
+        let shape = Shape { grouping: &self.grouping, converter: &self.converter, gap: self.gap };
         let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
-        sessions.seal(if everything { Micros::MAX } else { up_to }, gap, &mut self.numbers)?;
-        let closed = sessions.take_ripe(up_to, gap, everything);
-        if !closed.is_empty() {
+        let limit = if everything { Micros::MAX } else { up_to };
+        sessions.seal(limit, self.gap, &mut self.numbers)?;
+        let mut last_end = WATERMARK_START;
+        let of = sessions.passes(limit, self.gap);
+        for number in 0..of {
+            let here_to = sessions.bring_due(shape, &mut self.numbers, limit, Share { number, of })?;
+            let closed = sessions.take_ripe(shape, &mut self.numbers, limit, here_to)?;
+            if closed.is_empty() {
+                continue;
+            }
             let batch = Self::emit(&self.grouping, &self.converter, sessions, &closed)?;
             if self.early_whole.is_some() {
                 sessions.note_closed(&self.grouping, &closed, &batch);
                 self.changed.insert(customer);
             }
             out.give(customer, batch);
+            last_end = closed.iter().map(|session| session.end).fold(last_end, Micros::max);
             sessions.forget(&closed);
         }
         if sessions.parts > 4 * sessions.keys.len() + 4_096 {
-            sessions.compact(&self.grouping, gap, &mut self.numbers)?;
+            sessions.compact(&self.grouping, self.gap, &mut self.numbers)?;
         }
         if everything {
-            sessions.closed_to = sessions.closed_to.max(closed.iter().map(|c| c.end).max().unwrap_or(WATERMARK_START));
+            sessions.closed_to = sessions.closed_to.max(last_end);
         }
         Ok(())
     }
@@ -243,7 +266,8 @@ impl Sessions {
                 .collect::<Result<Vec<_>>>()?;
             let batch = numbers.take();
             self.parts += pane.keys.len();
-            self.sealed.insert(batch, SealedBatch { states, open_parts: pane.keys.len(), given: Given::Nothing });
+            let (open_parts, given) = (pane.keys.len(), Given::Nothing);
+            self.sealed.insert(batch, SealedBatch { states, open_parts, given, came_back: false });
             for (row, key) in pane.keys.iter().enumerate() {
                 let part = Part { first: pane.first[row], last: pane.last[row], batch, row };
                 self.keys.add_part(*key, part);
@@ -254,21 +278,40 @@ impl Sessions {
         Ok(())
     }
 
-    /// Takes the sessions whose end the watermark has passed.
-    fn take_ripe(&mut self, up_to: Micros, gap: Micros, everything: bool) -> Vec<Closed> {
-        let mut closed = Vec::new();
+    /// Keys whose session may end before `limit`.
+    fn take_timers(&mut self, limit: Micros, due: &mut Vec<KeyId>) {
         while let Some(Reverse((end, key))) = self.timers.peek().copied() {
-            if end >= up_to && !everything && up_to != Micros::MAX {
+            if end >= limit && limit != Micros::MAX {
                 break;
             }
             self.timers.pop();
+            due.push(key);
+        }
+    }
+
+    /// Takes the sessions that end before `limit`. What is on disk of keys that end before `here_to` is looked for at
+    /// once, if it must be for one of them.
+    fn take_ripe(
+        &mut self,
+        shape: Shape<'_>,
+        numbers: &mut PieceNumbers,
+        limit: Micros,
+        here_to: Micros,
+    ) -> Result<Vec<Closed>> {
+        let gap = shape.gap;
+        let (mut due, mut closed) = (Vec::new(), Vec::new());
+        self.take_timers(limit, &mut due);
+        if !self.cold.is_empty() && due.iter().any(|key| !self.keys.is_whole(*key)) {
+            self.complete(shape, numbers, here_to, &[])?;
+            self.take_timers(limit, &mut due);
+        }
+        for key in due {
             // sessions go on in panes that are not sealed yet, those up to the watermark among them
             let coming: Vec<(Micros, Micros)> = self
                 .panes
                 .values()
                 .filter_map(|pane| pane.groups.get(&key).map(|group| (pane.first[*group], pane.last[*group])))
                 .collect();
-            let limit = if everything { Micros::MAX } else { up_to };
             for parts in self.keys.take_runs(key, gap, |first, last| {
                 let end = last.saturating_add(gap);
                 let goes_on =
@@ -280,38 +323,39 @@ impl Sessions {
                 closed.push(Closed { key, start, end, parts });
             }
         }
-        closed
+        Ok(closed)
+    }
+
+    /// The states of these parts, by aggregate, by state column.
+    fn states_of(&self, grouping: &Grouping, parts: impl Iterator<Item = Part>) -> Result<Vec<Vec<ArrayRef>>> {
+        let batches: Vec<(&u64, &SealedBatch)> = self.sealed.iter().collect();
+        let picks = parts.map(|part| {
+            let at = batches.binary_search_by_key(&part.batch, |(number, _)| **number);
+            Ok((at.map_err(|_| Error::internal("a session's part has lost its states"))?, part.row))
+        });
+        let picks = picks.collect::<Result<Vec<_>>>()?;
+        let of = |at: usize| {
+            let width = batches.first().map_or(0, |(_, batch)| batch.states[at].len());
+            let column = |column: usize| {
+                let columns: Vec<_> = batches.iter().map(|(_, b)| b.states[at][column].as_ref()).collect();
+                Ok(interleave(&columns, &picks)?)
+            };
+            (0..width).map(column).collect::<Result<Vec<_>>>()
+        };
+        (0..grouping.aggregates.len()).map(of).collect()
     }
 
     /// Accumulators with a group per session, into which all its parts are merged.
     fn merge_parts(&self, grouping: &Grouping, sessions: &[Closed]) -> Result<Vec<Box<dyn GroupsAccumulator>>> {
-        let batches: Vec<(&u64, &SealedBatch)> = self.sealed.iter().collect();
-        let mut picks = Vec::new();
-        let mut groups = Vec::new();
-        for (group, session) in sessions.iter().enumerate() {
-            for part in &session.parts {
-                let at = batches.binary_search_by_key(&part.batch, |(number, _)| **number);
-                picks.push((at.map_err(|_| Error::internal("a session's part has lost its states"))?, part.row));
-                groups.push(group);
-            }
-        }
-        grouping
-            .aggregates
-            .iter()
-            .enumerate()
-            .map(|(at, aggregate)| {
-                let mut accumulator = (aggregate.accumulator)().map_err(engine_error)?;
-                let width = batches.first().map_or(0, |(_, batch)| batch.states[at].len());
-                let states = (0..width)
-                    .map(|column| {
-                        let columns: Vec<_> = batches.iter().map(|(_, b)| b.states[at][column].as_ref()).collect();
-                        Ok(interleave(&columns, &picks)?)
-                    })
-                    .collect::<Result<Vec<_>>>()?;
-                accumulator.merge_batch(&states, &groups, sessions.len()).map_err(engine_error)?;
-                Ok(accumulator)
-            })
-            .collect()
+        let of = |(group, session): (usize, &Closed)| vec![group; session.parts.len()];
+        let groups: Vec<usize> = sessions.iter().enumerate().flat_map(of).collect();
+        let states = self.states_of(grouping, sessions.iter().flat_map(|session| session.parts.iter().copied()))?;
+        let merged = grouping.aggregates.iter().zip(states).map(|(aggregate, states)| {
+            let mut accumulator = (aggregate.accumulator)().map_err(engine_error)?;
+            accumulator.merge_batch(&states, &groups, sessions.len()).map_err(engine_error)?;
+            Ok(accumulator)
+        });
+        merged.collect()
     }
 
     /// Drops sealed batches of which nothing is open, and keys that nothing holds.
@@ -353,19 +397,32 @@ impl Sessions {
             self.keys.add_part(run.key, Part { first: run.start, last: run.end, batch, row });
         }
         self.parts = runs.len();
-        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts: runs.len(), given: Given::Nothing })]);
+        let (open_parts, given) = (runs.len(), Given::Nothing);
+        self.sealed = BTreeMap::from([(batch, SealedBatch { states, open_parts, given, came_back: false })]);
         Ok(())
     }
 
+    fn has_open(&self) -> bool {
+        !self.panes.is_empty() || self.parts > 0 || !self.cold.is_empty()
+    }
+
     fn bytes(&self) -> usize {
-        let sealed = self.sealed.values().flat_map(|batch| batch.states.iter().flatten());
-        let sealed: usize = sealed.map(|a| datafusion::arrow::array::Array::get_array_memory_size(a.as_ref())).sum();
-        let open = self.panes.values().flat_map(|pane| pane.accumulators.iter().map(|a| a.size()));
-        sealed + open.sum::<usize>() + self.keys.bytes_held() + self.parts * size_of::<Part>()
+        let sealed: usize = self.sealed.values().map(SealedBatch::bytes).sum();
+        let open = self.panes.values().map(OpenPane::bytes);
+        let timers = self.timers.capacity() * size_of::<Reverse<(Micros, KeyId)>>();
+        let parts = self.parts * size_of::<Part>() + timers;
+        sealed + open.sum::<usize>() + self.keys.bytes_held() + parts + self.cold.bytes()
     }
 }
 
 impl OpenPane {
+    fn bytes(&self) -> usize {
+        // a group's number by its key, its key, and two times
+        const OF_A_GROUP: usize = 2 * size_of::<(KeyId, usize)>() + size_of::<KeyId>() + 2 * size_of::<Micros>();
+        let accumulators = self.accumulators.iter().map(|accumulator| accumulator.size());
+        accumulators.sum::<usize>() + self.keys.capacity() * OF_A_GROUP
+    }
+
     fn new(grouping: &Grouping) -> Result<Self> {
         let accumulators =
             grouping.aggregates.iter().map(|a| (a.accumulator)().map_err(engine_error)).collect::<Result<_>>()?;
@@ -398,11 +455,17 @@ impl Operator for SessionAggregate {
         let evaluated = self.grouping.evaluate(&rows.batch)?;
         let ids = self.number_keys(customer, &evaluated.keys, times.len())?;
         let gap = self.gap;
+        let shape = Shape { grouping: &self.grouping, converter: &self.converter, gap };
         let Some(sessions) = self.customers.get_mut(&customer) else { return Ok(()) };
         let closed = self.marks.of(customer).max(sessions.closed_to);
         for (time, key) in times.iter_mut().zip(&ids) {
-            let alone_and_closed = time.is_some_and(|t| t.saturating_add(gap) < closed);
-            if alone_and_closed && !time.is_some_and(|t| sessions.joins_open(*key, t, gap)) {
+            let Some(at) = time.filter(|at| at.saturating_add(gap) < closed) else { continue };
+            if sessions.joins_open(*key, at, gap) {
+                continue;
+            }
+            // its session may be open on disk
+            sessions.complete(shape, &mut self.numbers, Micros::MIN, &[*key])?;
+            if !sessions.joins_open(*key, at, gap) {
                 out.late += 1;
                 *time = None;
             }
@@ -436,7 +499,7 @@ impl Operator for SessionAggregate {
         if !self.grouping.by_customer {
             return Ok(Marks { by: Arc::default(), ..marks }.one_lower());
         }
-        let holders = self.customers.iter().filter(|(_, s)| !s.panes.is_empty() || s.parts > 0).map(|(c, _)| *c);
+        let holders = self.customers.iter().filter(|(_, sessions)| sessions.has_open()).map(|(c, _)| *c);
         Ok(marks.held_by(holders).one_lower())
     }
 
@@ -461,7 +524,8 @@ impl Operator for SessionAggregate {
     fn snapshot(&mut self, give: Give<'_>) -> Result<Option<Memo>> {
         for (customer, sessions) in &mut self.customers {
             sessions.seal(Micros::MAX, self.gap, &mut self.numbers)?;
-            sessions.give(*customer, self.gap, &self.converter, give)?;
+            let shape = Shape { grouping: &self.grouping, converter: &self.converter, gap: self.gap };
+            sessions.give(*customer, shape, give)?;
         }
         Ok(Some(Memo { next_piece: self.numbers.next(), closed: self.closed_ahead(), emitted: false }))
     }
@@ -489,9 +553,27 @@ impl Operator for SessionAggregate {
         Some(self)
     }
 
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        if self.early_whole == Some(true) {
+            // all of them are asked for again and again
+            return Ok(0);
+        }
+        let shape = Shape { grouping: &self.grouping, converter: &self.converter, gap: self.gap };
+        let mut largest: Vec<&mut Sessions> = self.customers.values_mut().collect();
+        largest.sort_by_cached_key(|sessions| Reverse(sessions.bytes()));
+        let mut free = 0;
+        for sessions in largest {
+            if free >= bytes {
+                break;
+            }
+            free += sessions.spill(shape, &mut self.numbers, to, bytes - free)?;
+        }
+        Ok(free)
+    }
+
     fn state_size(&self) -> StateSize {
         self.customers.values().fold(StateSize::default(), |sum, sessions| StateSize {
-            rows: sum.rows + sessions.keys.len(),
+            rows: sum.rows + sessions.keys.len() + sessions.cold.parts(),
             bytes: sum.bytes + sessions.bytes(),
         })
     }

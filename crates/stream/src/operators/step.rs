@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::{cast, take_record_batch};
+use datafusion::arrow::compute::{cast, concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::PhysicalExpr;
@@ -14,7 +14,7 @@ use fyke_types::{Error, Micros, Result, WATERMARK_END, window};
 
 use super::{Slot, plan};
 use crate::operator::combined;
-use crate::state::{PieceNumbers, RowSet, evaluate, partition_rows};
+use crate::state::{HeldRows, PieceNumbers, RowSet, Spill, evaluate, partition_rows};
 use crate::{
     Ask, Customer, Early, EarlyOperator, Give, Marks, Memo, Operator, Output, Piece, Place, Route, Scope, Snapshot,
     StateSize, Tagged,
@@ -46,9 +46,28 @@ pub struct Step {
 /// Rows that wait, as a piece of the state.
 struct Waiting {
     number: u64,
-    rows: RecordBatch,
+    rows: HeldRows,
     /// Whether a snapshot has given them already.
     given: bool,
+}
+
+/// Writes the rows of a window that are in memory away, as one. Returns the bytes of memory that are free now.
+fn spill_rows(waiting: &mut Vec<Waiting>, numbers: &mut PieceNumbers, to: &Arc<Spill>) -> Result<usize> {
+    let before: usize = waiting.iter().map(|waiting| waiting.rows.bytes()).sum();
+    if before < to.smallest() {
+        return Ok(0);
+    }
+    let (mut disk, memory): (Vec<_>, Vec<_>) =
+        std::mem::take(waiting).into_iter().partition(|waiting| waiting.rows.is_on_disk());
+    let rows = memory.iter().map(|waiting| waiting.rows.read()).collect::<Result<Vec<_>>>()?;
+    if let (Some(first), Some(schema)) = (memory.first(), rows.first().map(RecordBatch::schema)) {
+        // one that a snapshot has given keeps its number
+        let (number, given) = if memory.len() == 1 { (first.number, first.given) } else { (numbers.take(), false) };
+        let rows = HeldRows::Disk(to.write(&concat_batches(&schema, &rows)?)?);
+        disk.push(Waiting { number, rows, given });
+    }
+    *waiting = disk;
+    Ok(before)
 }
 
 impl Step {
@@ -95,13 +114,22 @@ impl Step {
             return Ok(());
         }
         self.changed.as_mut().map(|changed| changed.insert(customer));
-        let mut inputs: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.ports.len()];
-        for ports in ripe.into_values() {
-            for (input, batches) in inputs.iter_mut().zip(ports) {
-                input.extend(batches.into_iter().map(|waiting| waiting.rows));
+        let is_on_disk = |ports: &Vec<Vec<Waiting>>| ports.iter().flatten().any(|waiting| waiting.rows.is_on_disk());
+        let windows: Vec<Vec<Vec<Waiting>>> = ripe.into_values().collect();
+        // memory may have no room for several windows at once
+        let together = if windows.iter().any(is_on_disk) { 1 } else { windows.len() };
+        let mut windows = windows.into_iter().peekable();
+        while windows.peek().is_some() {
+            let mut inputs: Vec<Vec<RecordBatch>> = vec![Vec::new(); self.ports.len()];
+            for ports in windows.by_ref().take(together) {
+                for (input, batches) in inputs.iter_mut().zip(ports) {
+                    for waiting in batches {
+                        input.push(waiting.rows.read()?);
+                    }
+                }
             }
+            self.run(inputs)?.into_iter().for_each(|batch| out.give(customer, batch));
         }
-        self.run(inputs)?.into_iter().for_each(|batch| out.give(customer, batch));
         Ok(())
     }
 
@@ -139,7 +167,9 @@ impl EarlyOperator for Step {
             let all = of.entry(*customer).or_insert_with(none);
             for waiting in by_end.values() {
                 for (input, batches) in all.iter_mut().zip(waiting) {
-                    input.extend(batches.iter().map(|waiting| waiting.rows.clone()));
+                    for waiting in batches {
+                        input.push(waiting.rows.read()?);
+                    }
                 }
             }
         }
@@ -183,7 +213,7 @@ impl Operator for Step {
             };
             let by_port = waiting.entry(end).or_insert_with(|| (0..ports).map(|_| Vec::new()).collect());
             if let Some(batches) = by_port.get_mut(port) {
-                batches.push(Waiting { number: self.numbers.take(), rows: part, given: false });
+                batches.push(Waiting { number: self.numbers.take(), rows: HeldRows::Memory(part), given: false });
             }
         }
         Ok(())
@@ -240,7 +270,7 @@ impl Operator for Step {
                 for (port, batches) in ports.iter_mut().enumerate() {
                     let place = Place { customer: *customer, port: port as u32, start: *end, end: *end };
                     for waiting in batches {
-                        let rows = (!waiting.given).then(|| waiting.rows.clone());
+                        let rows = if waiting.given { None } else { Some(waiting.rows.read()?) };
                         waiting.given = true;
                         give(Piece { number: waiting.number, place, rows, alive: None, kept: false })?;
                     }
@@ -260,7 +290,8 @@ impl Operator for Step {
             let Some(batches) = by_port.get_mut(port as usize) else {
                 return Err(Error::data(format!("{} has no input {port}", self.describe())));
             };
-            batches.push(Waiting { number: piece.number, rows: piece.content()?.clone(), given: piece.kept });
+            let rows = HeldRows::Memory(piece.content()?.clone());
+            batches.push(Waiting { number: piece.number, rows, given: piece.kept });
             self.changed.as_mut().map(|changed| changed.insert(customer));
         }
         Ok(())
@@ -270,11 +301,30 @@ impl Operator for Step {
         Some(self)
     }
 
+    fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        // what closes last goes first
+        let mut open: Vec<(Micros, &mut Vec<Waiting>)> = self
+            .waiting
+            .values_mut()
+            .flatten()
+            .flat_map(|(end, ports)| ports.iter_mut().map(move |waiting| (*end, waiting)))
+            .collect();
+        open.sort_by_key(|(end, _)| std::cmp::Reverse(*end));
+        let mut free = 0;
+        for (_, waiting) in open {
+            if free >= bytes {
+                break;
+            }
+            free += spill_rows(waiting, &mut self.numbers, to)?;
+        }
+        Ok(free)
+    }
+
     fn state_size(&self) -> StateSize {
         let batches = self.waiting.values().flat_map(|by_end| by_end.values().flatten().flatten());
         batches.fold(StateSize::default(), |sum, waiting| StateSize {
-            rows: sum.rows + waiting.rows.num_rows(),
-            bytes: sum.bytes + waiting.rows.get_array_memory_size(),
+            rows: sum.rows + waiting.rows.len(),
+            bytes: sum.bytes + waiting.rows.bytes(),
         })
     }
 }

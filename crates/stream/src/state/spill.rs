@@ -7,11 +7,19 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use fyke_types::{Error, Result};
+
+/// How often it is looked whether state has grown beyond its budget.
+pub const WEIGH: Duration = Duration::from_millis(50);
+
+const ROOM: &str =
+    "make room there, name another folder (--spill-folder), or give the run more memory (--memory-budget)";
 
 /// Where state goes that memory has no room for, and how much room there is.
 #[derive(Debug)]
@@ -21,6 +29,18 @@ pub struct Spill {
     budget: usize,
     next: AtomicU64,
     on_disk: AtomicU64,
+    /// The most that `on_disk` was.
+    on_disk_max: AtomicU64,
+    /// The most bytes of memory that state took when it was weighed, in one thread.
+    weighed_max: AtomicU64,
+}
+
+/// A file that goes with its owner.
+#[derive(Debug)]
+pub(super) struct SpillFile {
+    pub(super) spill: Arc<Spill>,
+    path: PathBuf,
+    bytes: u64,
 }
 
 impl Spill {
@@ -39,7 +59,8 @@ impl Spill {
         let folder = folder.map_err(|error| {
             Error::unavailable("the folder for state that memory has no room for can't be made").detail(error)
         })?;
-        Ok(Arc::new(Self { folder, budget, next: AtomicU64::new(0), on_disk: AtomicU64::new(0) }))
+        let zero = || AtomicU64::new(0);
+        Ok(Arc::new(Self { folder, budget, next: zero(), on_disk: zero(), on_disk_max: zero(), weighed_max: zero() }))
     }
 
     /// Bytes of state that may stay in memory.
@@ -48,7 +69,7 @@ impl Spill {
     }
 
     /// Less than so many bytes are not worth a file.
-    pub(super) fn smallest(&self) -> usize {
+    pub(crate) fn smallest(&self) -> usize {
         (self.budget / 64).clamp(1, 64 * 1024)
     }
 
@@ -57,34 +78,79 @@ impl Spill {
         self.on_disk.load(Ordering::Relaxed)
     }
 
+    /// The most bytes that the files had.
+    pub fn on_disk_max(&self) -> u64 {
+        self.on_disk_max.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes of memory that state took when it was weighed, in one thread.
+    pub fn weighed_max(&self) -> u64 {
+        self.weighed_max.load(Ordering::Relaxed)
+    }
+
+    /// State takes so much memory, before it is moved to disk.
+    pub(crate) fn note_weighed(&self, bytes: usize) {
+        self.weighed_max.fetch_max(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// A new file with what `write` puts into it.
+    pub(super) fn file(
+        self: &Arc<Self>,
+        write: impl FnOnce(BufWriter<File>) -> std::result::Result<BufWriter<File>, ArrowError>,
+    ) -> Result<SpillFile> {
+        let path = self.folder.path().join(format!("{}.spill", self.next.fetch_add(1, Ordering::Relaxed)));
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::unavailable(format!("state can't be written to {}", path.display())).detail(error).hint(ROOM)
+        };
+        let file = File::create(&path).map_err(|error| failed(&error))?;
+        let file = write(BufWriter::new(file)).map_err(|error| failed(&error))?;
+        let file = file.into_inner().map_err(|error| failed(&error))?;
+        let bytes = file.metadata().map_err(|error| failed(&error))?.len();
+        let all = self.on_disk.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.on_disk_max.fetch_max(all, Ordering::Relaxed);
+        Ok(SpillFile { spill: Arc::clone(self), path, bytes })
+    }
+
     /// Writes rows away.
     ///
     /// # Errors
     /// `Unavailable` where the disk fails.
     pub fn write(self: &Arc<Self>, rows: &RecordBatch) -> Result<Spilled> {
-        let path = self.folder.path().join(format!("{}.arrow", self.next.fetch_add(1, Ordering::Relaxed)));
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::unavailable(format!("state can't be written to {}", path.display()))
-                .detail(error)
-                .hint("make room there, name another folder (--spill-folder), or give the run more memory")
-        };
-        let file = File::create(&path).map_err(|error| failed(&error))?;
-        let mut writer = StreamWriter::try_new(BufWriter::new(file), rows.schema_ref())?;
-        writer.write(rows).and_then(|()| writer.finish()).map_err(|error| failed(&error))?;
-        let file = writer.into_inner()?.into_inner().map_err(|error| failed(&error))?;
-        let bytes = file.metadata().map_err(|error| failed(&error))?.len();
-        self.on_disk.fetch_add(bytes, Ordering::Relaxed);
-        let memory = rows.get_array_memory_size();
-        Ok(Spilled { spill: Arc::clone(self), path, bytes, memory, rows: rows.num_rows() })
+        let file = self.file(|file| {
+            let mut writer = StreamWriter::try_new(file, rows.schema_ref())?;
+            writer.write(rows)?;
+            writer.finish()?;
+            writer.into_inner()
+        })?;
+        Ok(Spilled { file, memory: rows.get_array_memory_size(), rows: rows.num_rows() })
+    }
+}
+
+impl SpillFile {
+    /// For reading.
+    pub(super) fn open(&self) -> Result<File> {
+        File::open(&self.path).map_err(|error| self.unreadable(&error))
+    }
+
+    pub(super) fn unreadable(&self, error: &dyn std::fmt::Display) -> Error {
+        Error::unavailable(format!("state can't be read back from {}", self.path.display()))
+            .detail(error)
+            .hint("let the folder alone while the run goes on (--spill-folder names another one); a run with checkpoints goes on from the last one")
+    }
+}
+
+impl Drop for SpillFile {
+    fn drop(&mut self) {
+        // one that stays behind goes with the folder
+        let _ = std::fs::remove_file(&self.path);
+        self.spill.on_disk.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
 /// Rows that were written away; the file goes with it.
 #[derive(Debug)]
 pub struct Spilled {
-    spill: Arc<Spill>,
-    path: PathBuf,
-    bytes: u64,
+    file: SpillFile,
     memory: usize,
     rows: usize,
 }
@@ -95,19 +161,27 @@ impl Spilled {
         self.rows
     }
 
+    /// Bytes that they take in memory.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Bytes of state that may stay in memory.
+    pub fn budget(&self) -> usize {
+        self.file.spill.budget
+    }
+
     /// Reads them back.
     ///
     /// # Errors
     /// `Unavailable` where the file can't be read.
     pub fn read(&self) -> Result<RecordBatch> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::unavailable(format!("state can't be read back from {}", self.path.display())).detail(error)
-        };
-        let file = File::open(&self.path).map_err(|error| failed(&error))?;
-        let mut reader = StreamReader::try_new(BufReader::new(file), None).map_err(|error| failed(&error))?;
+        let file = self.file.open()?;
+        let mut reader =
+            StreamReader::try_new(BufReader::new(file), None).map_err(|error| self.file.unreadable(&error))?;
         match reader.next() {
-            Some(rows) => rows.map_err(|error| failed(&error)),
-            None => Err(failed(&"it is empty")),
+            Some(rows) => rows.map_err(|error| self.file.unreadable(&error)),
+            None => Err(self.file.unreadable(&"it is empty")),
         }
     }
 
@@ -117,15 +191,7 @@ impl Spilled {
         let Some(first) = parts.first() else { return 1 };
         let all: usize = memory + parts.iter().map(|part| part.memory).sum::<usize>();
         // a hash table and accumulators take about twice what their rows take
-        (2 * all).div_ceil((first.spill.budget / 4).max(4 * 1024)).max(1)
-    }
-}
-
-impl Drop for Spilled {
-    fn drop(&mut self) {
-        // one that stays behind goes with the folder
-        let _ = std::fs::remove_file(&self.path);
-        self.spill.on_disk.fetch_sub(self.bytes, Ordering::Relaxed);
+        (2 * all).div_ceil((first.budget() / 4).max(4 * 1024)).max(1)
     }
 }
 
@@ -154,5 +220,19 @@ mod tests {
     fn a_folder_that_is_not_there_is_named_with_the_remedy() {
         let error = Spill::open(Some(Path::new("/no/such/folder")), 1).expect_err("refused").to_string();
         assert!(error.contains("can't be made"), "{error}");
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_named_with_the_remedy() {
+        let place = tempfile::tempdir().expect("a folder");
+        let spill = Spill::open(Some(place.path()), 1 << 20).expect("opens");
+        let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+        let rows = RecordBatch::try_from_iter([("n", column)]).expect("rows");
+        let spilled = spill.write(&rows).expect("written");
+        std::fs::remove_dir_all(spill.folder.path()).expect("removed");
+        let error = spill.write(&rows).expect_err("no folder").to_string();
+        assert!(error.contains("can't be written") && error.contains("--spill-folder"), "{error}");
+        let error = spilled.read().expect_err("no file").to_string();
+        assert!(error.contains("can't be read back") && error.contains("--spill-folder"), "{error}");
     }
 }

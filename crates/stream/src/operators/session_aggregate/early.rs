@@ -7,6 +7,7 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::logical_expr::EmitTo;
 use fyke_types::{Micros, Result};
 
+use super::spilling::Shape;
 use super::{Closed, Given, Grouping, KeyId, Part, SealedBatch, SessionAggregate, Sessions};
 use crate::state::{PieceNumbers, evaluate_time};
 use crate::{Ask, Customer, Early, EarlyOperator, Scope, Tagged, Touched, engine_error};
@@ -68,12 +69,12 @@ impl Sessions {
         }
         let open_parts = runs.iter().filter(|run| run.parts.len() > 1).count();
         if open_parts > 0 {
-            self.sealed.insert(number, SealedBatch { states, open_parts, given: Given::Nothing });
+            self.sealed.insert(number, SealedBatch { states, open_parts, given: Given::Nothing, came_back: false });
         }
         Ok((runs, results))
     }
 
-    fn leave(&mut self, part: &Part) {
+    pub(super) fn leave(&mut self, part: &Part) {
         self.parts -= 1;
         if let Some(batch) = self.sealed.get_mut(&part.batch) {
             batch.open_parts -= 1;
@@ -125,6 +126,8 @@ impl SessionAggregate {
             true => sessions.keys.ids(),
             false => dirty.keys.into_iter().filter(|key| sessions.keys.is_held(*key)).collect(),
         };
+        let shape = Shape { grouping, converter: &self.converter, gap };
+        sessions.complete(shape, numbers, Micros::MIN, &keys)?;
         let (runs, results) = sessions.merged(grouping, &keys, gap, numbers)?;
         if !runs.is_empty() {
             let columns = sessions.key_columns(&self.converter, runs.iter().map(|run| run.key))?;
@@ -207,7 +210,7 @@ impl SessionAggregate {
                 sessions.keys.add_part(*key, Part { first: time, last: time, batch: lender, row });
             }
         }
-        sessions.sealed.insert(lender, SealedBatch { states, open_parts: 0, given: Given::Nothing });
+        sessions.sealed.insert(lender, SealedBatch { states, open_parts: 0, given: Given::Nothing, came_back: false });
         Ok(ids)
     }
 }

@@ -17,6 +17,21 @@ struct Key {
     /// Open panes with rows of this key.
     panes: u32,
     used: bool,
+    /// Whether nothing of it is on disk for sure.
+    whole: bool,
+}
+
+/// The numbers that keys have after [`Keys::shrink`]; none: the same.
+pub struct Moved(Option<Vec<Option<KeyId>>>);
+
+impl Moved {
+    /// The number of a key that had this one.
+    pub fn of(&self, key: KeyId) -> Option<KeyId> {
+        match &self.0 {
+            Some(moved) => moved.get(key.0 as usize).copied().flatten(),
+            None => Some(key),
+        }
+    }
 }
 
 /// All keys of a customer's open sessions.
@@ -28,7 +43,8 @@ pub struct Keys {
     key_bytes: usize,
 }
 
-fn hash(bytes: &[u8]) -> u64 {
+/// Of a key, as long as the process lives.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
     use std::hash::BuildHasher;
     foldhash::fast::FixedState::default().hash_one(bytes)
 }
@@ -53,6 +69,10 @@ impl Keys {
                 id
             }
             None => {
+                if self.slots.len() == self.slots.capacity() {
+                    // not twice as many: a budget for memory is to be met
+                    self.slots.reserve_exact(self.slots.len() / 4 + 16);
+                }
                 self.slots.push(key);
                 (self.slots.len() - 1) as u32
             }
@@ -104,6 +124,43 @@ impl Keys {
         parts.insert(at, part);
     }
 
+    /// Takes away a part that lies elsewhere now.
+    pub fn lose_part(&mut self, id: KeyId, part: &Part) {
+        let slot = &mut self.slots[id.0 as usize];
+        slot.parts.retain(|own| own != part);
+        slot.whole = false;
+    }
+
+    /// Whether nothing of a key is on disk for sure.
+    pub fn is_whole(&self, id: KeyId) -> bool {
+        self.slots[id.0 as usize].whole
+    }
+
+    /// All of a key is here.
+    pub fn note_whole(&mut self, id: KeyId) {
+        self.slots[id.0 as usize].whole = true;
+    }
+
+    /// Gives the room of forgotten keys back, where it is more than half: keys have other numbers then. No pane is open.
+    pub fn shrink(&mut self) -> Moved {
+        if 2 * self.len() >= self.slots.len() {
+            return Moved(None);
+        }
+        let mut moved = vec![None; self.slots.len()];
+        let mut kept = Self::default();
+        kept.slots.reserve_exact(self.len());
+        for (old, key) in std::mem::take(self).slots.into_iter().enumerate().filter(|(_, key)| key.used) {
+            let id = kept.slots.len() as u32;
+            let hashed = hash(&key.bytes);
+            kept.key_bytes += key.bytes.len();
+            kept.slots.push(key);
+            kept.table.insert_unique(hashed, id, |id| hash(&kept.slots[*id as usize].bytes));
+            moved[old] = Some(KeyId(id));
+        }
+        *self = kept;
+        Moved(Some(moved))
+    }
+
     /// Takes away the runs of touching parts for which `ripe(first, last)` holds.
     pub fn take_runs(&mut self, id: KeyId, gap: Micros, ripe: impl Fn(Micros, Micros) -> bool) -> Vec<Vec<Part>> {
         let slot = &mut self.slots[id.0 as usize];
@@ -148,6 +205,7 @@ impl Keys {
 
     /// Bytes of keys and slots.
     pub fn bytes_held(&self) -> usize {
-        self.key_bytes + self.slots.capacity() * size_of::<Key>() + self.table.capacity() * size_of::<u32>()
+        let free = self.free.capacity() * size_of::<u32>();
+        self.key_bytes + free + self.slots.capacity() * size_of::<Key>() + self.table.capacity() * size_of::<u32>()
     }
 }

@@ -3,14 +3,14 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch};
 use datafusion::arrow::buffer::BooleanBuffer;
-use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{Field, Int64Type, Schema};
 use datafusion::arrow::row::RowConverter;
 use fyke_types::{Error, Micros, Result};
 
-use super::{Given, KeyId, Part, SealedBatch, Sessions};
+use super::spilling::Shape;
+use super::{Given, Grouping, KeyId, Part, SealedBatch, Sessions};
 use crate::state::Sealed;
 use crate::{Customer, Give, Piece, Place};
 
@@ -22,7 +22,7 @@ pub(super) struct SavedBatch {
     pub(super) keys: Vec<ArrayRef>,
     pub(super) first: Int64Array,
     last: Int64Array,
-    states: Vec<Vec<ArrayRef>>,
+    pub(super) states: Vec<Vec<ArrayRef>>,
 }
 
 impl SavedBatch {
@@ -39,6 +39,11 @@ impl SavedBatch {
             return Err(Error::data(format!("the state of sessions has {} keys, the query {keys}", found.len())));
         }
         Ok(Self { keys: found, first, last, states })
+    }
+
+    /// The first and the last event of a part.
+    pub(super) fn times(&self, row: usize) -> (Micros, Micros) {
+        (self.first.value(row), self.last.value(row))
     }
 }
 
@@ -57,14 +62,10 @@ impl Given {
 }
 
 impl Sessions {
-    /// Gives all sealed batches of which something is open.
-    pub(super) fn give(
-        &mut self,
-        customer: Customer,
-        gap: Micros,
-        converter: &RowConverter,
-        give: Give<'_>,
-    ) -> Result<()> {
+    /// Gives all sealed batches of which something is open, and what is on disk.
+    pub(super) fn give(&mut self, customer: Customer, shape: Shape<'_>, give: Give<'_>) -> Result<()> {
+        let Shape { grouping, converter, gap } = shape;
+        self.cold.give(customer, gap, give)?;
         let mut open: Vec<(Part, KeyId)> = Vec::with_capacity(self.parts);
         for key in self.keys.ids() {
             open.extend(self.keys.parts(key).iter().map(|part| (*part, key)));
@@ -81,7 +82,7 @@ impl Sessions {
             give(Piece {
                 number,
                 place,
-                rows: Some(self.rows_of(number, parts, converter)?),
+                rows: Some(self.rows_of(grouping, parts, converter)?),
                 alive: None,
                 kept: false,
             })?;
@@ -97,16 +98,14 @@ impl Sessions {
         Ok(())
     }
 
-    fn rows_of(&self, number: u64, parts: &[(Part, KeyId)], converter: &RowConverter) -> Result<RecordBatch> {
-        let Some(batch) = self.sealed.get(&number) else {
-            return Err(Error::internal("a session's part has lost its states"));
-        };
-        let rows = UInt64Array::from_iter_values(parts.iter().map(|(part, _)| part.row as u64));
-        let states = batch
-            .states
-            .iter()
-            .map(|columns| columns.iter().map(|column| Ok(take(column, &rows, None)?)).collect::<Result<Vec<_>>>())
-            .collect::<Result<Vec<_>>>()?;
+    /// Parts as rows of a piece.
+    pub(super) fn rows_of(
+        &self,
+        grouping: &Grouping,
+        parts: &[(Part, KeyId)],
+        converter: &RowConverter,
+    ) -> Result<RecordBatch> {
+        let states = self.states_of(grouping, parts.iter().map(|(part, _)| *part))?;
         let keys = self.key_columns(converter, parts.iter().map(|(_, key)| *key))?;
         let content = Sealed { keys, states, rows: parts.len() }.to_batch()?;
         let times = |of: fn(&Part) -> Micros| -> ArrayRef {
@@ -135,7 +134,7 @@ impl Sessions {
         self.parts += open_parts;
         if open_parts > 0 {
             let given = if piece.kept { Given::All(first.len()) } else { Given::Nothing };
-            self.sealed.insert(piece.number, SealedBatch { states, open_parts, given });
+            self.sealed.insert(piece.number, SealedBatch { states, open_parts, given, came_back: false });
         }
     }
 }

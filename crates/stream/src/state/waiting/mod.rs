@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use fyke_types::{Micros, Result, WATERMARK_END};
@@ -12,7 +13,7 @@ mod rows;
 pub use keys::{Entry, KeyId, Keys, RowAt};
 pub use rows::KeptRows;
 
-use super::PieceNumbers;
+use super::{PieceNumbers, Spill};
 use crate::{Customer, Give, Piece};
 use rows::Moved;
 
@@ -196,6 +197,19 @@ impl Waiting {
     /// Arrow's.
     pub fn pick(&self, port: usize, rows: &[RowAt]) -> Result<Vec<ArrayRef>> {
         self.ports[port].rows.pick(rows)
+    }
+
+    /// Moves the content of about so many bytes of rows to disk; keys and times stay. Returns the bytes of memory that are
+    /// free now.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails.
+    pub fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        let mut free = 0;
+        for port in &mut self.ports {
+            free += port.rows.spill(to, bytes.saturating_sub(free))?;
+        }
+        Ok(free)
     }
 
     /// How many rows wait.

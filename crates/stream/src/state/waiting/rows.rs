@@ -1,13 +1,14 @@
 //! The content of waiting rows: batches that never change, of which ever fewer rows are alive.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanBufferBuilder, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::compute::interleave;
+use datafusion::arrow::array::{Array, ArrayRef, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, UInt32Array};
+use datafusion::arrow::compute::{interleave, take_record_batch};
 use fyke_types::{Error, Micros, Result};
 
 use super::{KeyId, RowAt};
-use crate::state::PieceNumbers;
+use crate::state::{HeldRows, PieceNumbers, Spill};
 use crate::{Customer, Give, Piece, Place};
 
 /// So many batches may be small or mostly dead before they are merged.
@@ -17,7 +18,7 @@ const POOR_BATCHES: usize = 32;
 const SMALL: usize = 1_024;
 
 struct Batch {
-    rows: RecordBatch,
+    rows: HeldRows,
     keys: Vec<KeyId>,
     alive: BooleanBufferBuilder,
     alive_count: usize,
@@ -110,6 +111,7 @@ impl KeptRows {
             _ => Matched::Nobody,
         };
         self.alive += count;
+        let rows = HeldRows::Memory(rows);
         self.batches.insert(number, Batch { rows, keys, alive, alive_count: count, span, given: false, matched });
     }
 
@@ -162,19 +164,24 @@ impl KeptRows {
         let mut numbers: Vec<u64> = rows.iter().map(|row| row.batch).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        let batches = numbers
-            .iter()
-            .map(|number| {
-                let batch = self.batches.get(number);
-                batch.map(|batch| &batch.rows).ok_or_else(|| Error::internal("a waiting row has lost its content"))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let places = rows
-            .iter()
-            .map(|row| {
-                Ok((numbers.binary_search(&row.batch).map_err(|_| Error::internal("no batch"))?, row.row as usize))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let at = |row: &RowAt| numbers.binary_search(&row.batch).map_err(|_| Error::internal("no batch"));
+        let mut places = rows.iter().map(|row| Ok((at(row)?, row.row as usize))).collect::<Result<Vec<_>>>()?;
+        let mut batches = Vec::with_capacity(numbers.len());
+        for (at, number) in numbers.iter().enumerate() {
+            let batch = self.batches.get(number);
+            let batch = batch.ok_or_else(|| Error::internal("a waiting row has lost its content"))?;
+            batches.push(match &batch.rows {
+                HeldRows::Memory(rows) => rows.clone(),
+                // one after the other: memory may have no room for all of them
+                HeldRows::Disk(spilled) => {
+                    let mut own: Vec<&mut usize> =
+                        places.iter_mut().filter(|(of, _)| *of == at).map(|(_, row)| row).collect();
+                    let wanted = UInt32Array::from_iter_values(own.iter().map(|row| **row as u32));
+                    own.iter_mut().enumerate().for_each(|(place, row)| **row = place);
+                    take_record_batch(&spilled.read()?, &wanted)?
+                }
+            });
+        }
         let columns = batches.first().map_or(0, |batch| batch.num_columns());
         (0..columns)
             .map(|column| {
@@ -229,7 +236,7 @@ impl KeptRows {
                 matched.push(batch.matched.has(row));
             }
             moved.places.insert(*number, places);
-            schema = Some(batch.rows.schema());
+            schema = schema.or(Some(batch.rows.read()?.schema()));
         }
         let Some(schema) = schema.filter(|_| !rows.is_empty()) else { return Ok(None) };
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -245,7 +252,7 @@ impl KeptRows {
             let port = if matches!(batch.matched, Matched::All) { port + 2 } else { port };
             let (start, end) = batch.span;
             let place = Place { customer, port: port as u32, start, end };
-            let rows = (!batch.given).then(|| batch.rows.clone());
+            let rows = if batch.given { None } else { Some(batch.rows.read()?) };
             batch.given = true;
             let all = batch.alive_count == batch.keys.len();
             let alive = (!all).then(|| batch.alive.finish_cloned());
@@ -254,8 +261,21 @@ impl KeptRows {
         Ok(())
     }
 
+    /// Moves about so many bytes to disk, what came first before the others. Returns the bytes of memory that are free
+    /// now.
+    pub(super) fn spill(&mut self, to: &Arc<Spill>, bytes: usize) -> Result<usize> {
+        let mut free = 0;
+        for batch in self.batches.values_mut() {
+            if free >= bytes {
+                break;
+            }
+            free += batch.rows.spill(to)?;
+        }
+        Ok(free)
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        let of = |batch: &Batch| batch.rows.get_array_memory_size() + batch.keys.len() * size_of::<KeyId>();
+        let of = |batch: &Batch| batch.rows.bytes() + batch.keys.len() * size_of::<KeyId>();
         self.batches.values().map(of).sum()
     }
 }
