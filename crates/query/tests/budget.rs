@@ -1,6 +1,8 @@
 //! A run without memory to speak of decides as one that has enough: which rows are late, and what closes for customers
 //! that fell silent. [`parity`] has no late rows; here there are many.
 
+#![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -12,6 +12,7 @@ use fyke::connect::{FileConnector, MemorySource};
 use fyke::types::{Connector, InputId, Micros, PartsOf, ReadOptions, Sink, SinkMode, SinkSpec, Source, dead_schema};
 use fyke::{Driver, Error, Kind, Progress};
 use fyke_simulate::{Faults, FaultyWorld, Process};
+use fyke_stream::state::Spill;
 use fyke_stream::{CustomerBy, Outlet, SourceRun, TimeSettings};
 
 use super::case::{Case, HOSTS, LATENESS, START, batch, schema};
@@ -292,6 +293,11 @@ fn generation(env: &Env, process: &Process, crew: Option<&Crew>) -> fyke::Result
     });
     let outlets = outlets.collect::<fyke::Result<Vec<_>>>()?;
     let driver = Driver::new(execution, vec![source], outlets, clock, true).with_short_epochs();
+    // without memory to speak of, what can go to disk does so after each epoch
+    let driver = match env.world.below(3) {
+        0 => driver.with_spill(Spill::open(None, 1)?),
+        _ => driver,
+    };
     Ok(Some(driver.with_checkpoints(keeper, false)))
 }
 

@@ -41,7 +41,7 @@ impl Driver {
                 }
                 Event::Rows(rows) => {
                     source.progress.caught_up = false;
-                    self.epoch.take(rows.batch.get_array_memory_size());
+                    self.epoch.take(bytes_of(&rows.batch));
                     self.take(at, rows, now)?;
                     return Ok(true);
                 }
@@ -190,4 +190,9 @@ fn event_times(settings: &TimeSettings, batch: &RecordBatch) -> Result<Option<Ar
         DataType::Timestamp(TimeUnit::Microsecond, _) => ArrayRef::clone(column),
         _ => cast(column, &window::TIME)?,
     }))
+}
+
+/// Bytes of these rows, which may be a part of a larger block.
+fn bytes_of(batch: &RecordBatch) -> usize {
+    batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum()
 }
