@@ -96,6 +96,11 @@ struct Cluster {
     /// How long the coordinator waits for processes that are missing before it goes on without them
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration_us, requires = "hosts")]
     peer_wait: i64,
+
+    /// A process is lost, although it says that it is alive, if one of its workers does not answer for so long although it
+    /// was asked: it hangs
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration_us, requires = "hosts")]
+    worker_timeout: i64,
 }
 
 impl Cluster {
@@ -110,6 +115,7 @@ impl Cluster {
         let mut settings = ClusterSettings::new(&text(hosts)?, index, &text(token)?)?;
         let duration = |us: i64| Duration::from_micros(us.unsigned_abs().max(1));
         (settings.peer_timeout, settings.peer_wait) = (duration(self.peer_timeout), duration(self.peer_wait));
+        settings.worker_timeout = duration(self.worker_timeout);
         // several signs of life fit into the time after which a process is lost
         settings.heartbeat = settings.heartbeat.min(settings.peer_timeout / 5);
         Ok(Some(settings))

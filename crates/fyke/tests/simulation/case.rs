@@ -279,16 +279,18 @@ fn near(rows: &[&Row]) -> Vec<String> {
 }
 
 fn near_by_host(rows: &[&Row]) -> Vec<String> {
-    let mut groups: BTreeMap<((Micros, Micros), usize), (i64, Option<i64>)> = BTreeMap::new();
+    // window and host: how many, and the sum of the even ones, if there is any
+    let mut groups = BTreeMap::<(Micros, Micros, usize), (i64, Option<i64>)>::new();
     for row in rows {
         let Some(time) = row.time else { continue };
-        let group = groups.entry((tumbled(time), row.host)).or_default();
+        let (start, end) = tumbled(time);
+        let group = groups.entry((start, end, row.host)).or_default();
         for other in partners(rows, row) {
             group.0 += 1;
             group.1 = group.1.map_or(other, |sum| Some(sum + other.unwrap_or_default()));
         }
     }
-    let of = |(((start, end), host), (count, sum))| {
+    let of = |((start, end, host), (count, sum))| {
         let window = (time_to_text(start), time_to_text(end));
         line(Pipeline::NearByHost, (&window.0, &window.1), HOSTS[host], "", count, sum)
     };

@@ -1,6 +1,7 @@
-//! The simulation: real operators, one to three workers, driver, keeper and file sinks in a world where stores, sinks, readers and clocks fail,
-//! processes die between any two steps, and deposed ones go on writing. Whatever happens, the rows are those of plain
-//! arithmetic over the input: none lost, none twice.
+//! The simulation: real operators, workers, coordinators, driver, keeper and file sinks in a world where stores, sinks,
+//! readers and clocks fail, processes die between any two steps, and deposed ones go on writing. A coordinator may have
+//! other processes, of one to four workers in all: their letters are delayed, connections break, processes die and come
+//! back, workers hang. Whatever happens, the rows are those of plain arithmetic over the input: none lost, none twice.
 //!
 //! `FYKE_SEED=17 cargo test --test simulation` replays one seed and prints its history;
 //! `FYKE_SEEDS=100000 cargo test --test simulation` runs so many.
@@ -21,7 +22,11 @@ use run::{Outcome, run};
 
 /// Seeds of a usual run, which may take so long.
 const SEEDS: u64 = 4_000;
-const AT_MOST: Duration = Duration::from_secs(35);
+const AT_MOST: Duration = Duration::from_secs(50);
+/// Those that have found a defect, or find one that is put back: they come first. A worker that could not reach a lost
+/// process ended the run; a worker closed by its own mark alone; windows of a silent customer were closed on one worker
+/// and open on another (twice).
+const REMEMBERED: [u64; 4] = [4, 43, 398, 3_021];
 /// Of so many seeds one is run twice.
 const TWICE: u64 = 8;
 
@@ -62,6 +67,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     }
     let asked = number("FYKE_SEEDS");
     let (seeds, started) = (asked.unwrap_or(SEEDS), Instant::now());
+    let remembered = REMEMBERED.len() as u64;
     let (next, failures) = (AtomicU64::new(0), Mutex::new(Vec::new()));
     let sum = Mutex::new(Outcome::default());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -69,9 +75,10 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
         for _ in 0..cores {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    let turn = next.fetch_add(1, Ordering::SeqCst);
+                    let seed = REMEMBERED.get(turn as usize).copied().unwrap_or(turn.saturating_sub(remembered));
                     let late = asked.is_none() && started.elapsed() > AT_MOST;
-                    if seed >= seeds || late || !failures.lock().unwrap().is_empty() {
+                    if turn >= seeds + remembered || late || !failures.lock().unwrap().is_empty() {
                         return;
                     }
                     match check(seed) {
@@ -88,6 +95,7 @@ fn nothing_is_lost_and_nothing_comes_twice_whatever_fails() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     // a simulation in which nothing happens shows nothing
     assert!(sum.seeds < 500 || (sum.processes > 2 * sum.seeds && sum.deposed > 0 && sum.late > 0), "{sum}");
+    assert!(sum.seeds < 500 || (sum.lost > sum.seeds && sum.followed > sum.seeds), "{sum}");
 }
 
 #[test]

@@ -388,3 +388,166 @@ pub(crate) fn spawn(me: usize, worker: Worker, inbox: Receiver<Order>) -> Result
 fn unexpected() -> Error {
     Error::internal("a worker has answered something else")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Condvar, Mutex};
+    use std::time::Instant;
+
+    use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
+
+    use super::super::handshake::{Caller, Purpose, call};
+    use super::super::wire::read_letter;
+    use super::super::{ClusterSettings, serve};
+    use super::*;
+    use crate::{Operator, Output, Route};
+
+    /// Holds up whoever comes, as long as it is shut.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+    impl Gate {
+        fn open() -> Self {
+            let gate = Self::default();
+            gate.let_through();
+            gate
+        }
+
+        fn let_through(&self) {
+            *self.0.0.lock().expect("lock") = true;
+            self.0.1.notify_all();
+        }
+    }
+
+    struct Gated(Gate);
+
+    impl Operator for Gated {
+        fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+            let (open, changed) = &*self.0.0;
+            drop(changed.wait_while(open.lock().expect("lock"), |open| !*open).expect("lock"));
+            out.rows.push(rows);
+            Ok(())
+        }
+
+        fn route(&self, _: usize) -> Route {
+            Route::Here
+        }
+
+        fn describe(&self) -> String {
+            "Gated".to_owned()
+        }
+    }
+
+    /// Wants all rows in one place: no worker is through with it before all have passed the gate.
+    struct Together;
+
+    impl Operator for Together {
+        fn on_batch(&mut self, _: usize, rows: Tagged, out: &mut Output) -> Result<()> {
+            out.rows.push(rows);
+            Ok(())
+        }
+
+        fn describe(&self) -> String {
+            "Together".to_owned()
+        }
+    }
+
+    fn graph(gate: &Gate) -> (Graph, Vec<Collected>) {
+        let mut graph = Graph::default();
+        let source = graph.add_source();
+        let gated = graph.add_reader(source, Box::new(Gated(gate.clone())));
+        graph.add(Box::new(Together), &[gated]);
+        (graph, Vec::new())
+    }
+
+    fn rows() -> Tagged {
+        let column = Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+        Tagged { customer: Customer::ALL, batch: RecordBatch::try_from_iter([("n", column)]).expect("rows") }
+    }
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    /// Of two processes, with time enough for everything but a worker's answer.
+    fn settings() -> [ClusterSettings; 2] {
+        let ports = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+        let hosts = ports.map(|port| format!("{}\n", port.local_addr().expect("an address"))).concat();
+        [0, 1].map(|index| ClusterSettings {
+            heartbeat: Duration::from_millis(100),
+            peer_wait: Duration::from_secs(5),
+            worker_timeout: Duration::from_millis(300),
+            ..ClusterSettings::new(&hosts, index, TOKEN).expect("settings")
+        })
+    }
+
+    /// The error of an epoch in which a worker of each process gets a row, those of this one behind `own`, those of the
+    /// other one behind `other`; whether a process is lost.
+    fn epoch(own: &Gate, other: &Gate) -> (Error, bool) {
+        let [coordinator, member] = settings();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (is_stopped, gate) = (Arc::clone(&stop), other.clone());
+        let served = std::thread::spawn(move || {
+            let mut replan = || Ok(vec![graph(&gate)]);
+            serve(&member, &mut replan, &|| is_stopped.load(Ordering::SeqCst), &|_| {})
+        });
+        let room = Arc::new(Room::open(coordinator).expect("a room"));
+        let mut team = Team::of_cluster(room, 1, graph(own).0, vec![graph(own)]).expect("a team");
+        (0..2).for_each(|_| team.feed(0, rows()).expect("given"));
+        let began = Instant::now();
+        let error = team.close_epoch(&[Marks::start()]).expect_err("a worker hangs");
+        assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(4), "{error}");
+        let lost = team.has_lost_a_process();
+        drop(team);
+        [own, other].iter().for_each(|gate| gate.let_through());
+        stop.store(true, Ordering::SeqCst);
+        served.join().expect("ends").expect("served");
+        (error, lost)
+    }
+
+    #[test]
+    fn a_process_whose_worker_hangs_is_lost_although_it_says_that_it_is_alive() {
+        let (error, lost) = epoch(&Gate::open(), &Gate::default());
+        assert!(lost && error.to_string().contains("worker 1, in process 1"), "{error}");
+    }
+
+    #[test]
+    fn a_coordinator_whose_own_worker_hangs_ends_with_the_reason_and_waits_for_nobody() {
+        let (error, lost) = epoch(&Gate::default(), &Gate::open());
+        assert!(!lost && error.to_string().contains("worker 0, in process 0"), "{error}");
+    }
+
+    #[test]
+    fn a_worker_that_answers_after_it_was_asked_is_not_taken_for_one_that_hangs() {
+        let gates = [Gate::default(), Gate::open()];
+        let graphs = gates.iter().map(graph).collect();
+        let mut team = Team::of_threads(graph(&gates[1]).0, graphs).expect("a team");
+        team.patience = Some(Duration::from_millis(400));
+        (0..2).for_each(|_| team.feed(0, rows()).expect("given"));
+        let gate = gates[0].clone();
+        // behind the first question, and before the second one
+        let opens = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(600));
+            gate.let_through();
+        });
+        team.close_epoch(&[Marks::start()]).expect("closes");
+        opens.join().expect("opens");
+    }
+
+    #[test]
+    fn a_process_that_is_lost_before_it_is_ready_costs_an_attempt_and_not_the_run() {
+        let [coordinator, _] = settings();
+        let host = coordinator.hosts[0].clone();
+        let coordinator = ClusterSettings { peer_wait: Duration::from_secs(1), ..coordinator };
+        let room = Arc::new(Room::open(coordinator).expect("a room"));
+        let (pattern, own) = (graph(&Gate::open()).0, graph(&Gate::open()));
+        let caller = Caller { index: 1, purpose: Purpose::Join { workers: 3, graph: fingerprint(&pattern) } };
+        let comes = std::thread::spawn(move || {
+            let mut stream = call(&host, TOKEN.as_bytes(), &caller).expect("comes in");
+            while !matches!(read_letter(&mut stream).expect("hears"), Letter::Start(_)) {}
+        });
+        let team = Team::of_cluster(room, 1, pattern, vec![own]).expect("a team");
+        comes.join().expect("has come and gone");
+        assert_eq!(team.processes, [0], "the coordinator works alone");
+    }
+}
