@@ -72,6 +72,12 @@ struct CustomerState {
     closed: bool,
 }
 
+impl CustomerState {
+    fn has_rows(&self) -> bool {
+        self.max > WATERMARK_START
+    }
+}
+
 /// Follows the inputs of one source and says which marks are in force.
 #[derive(Debug)]
 pub struct Tracker {
@@ -186,16 +192,22 @@ impl Tracker {
     /// Rows of an input: the greatest event time among those of `customer`.
     pub fn observed(&mut self, input: InputId, customer: Customer, max: Micros, now: Micros) {
         let lateness = self.settings.lateness;
+        let by_column = matches!(self.settings.customer, CustomerBy::Column(_));
         if let Some(state) = self.inputs.get_mut(&input) {
+            let of_input = state.customer;
             state.max = state.max.max(max);
             state.read_at = now;
             state.silent = false;
             if state.idle && state.max.saturating_sub(lateness) >= self.all {
                 state.idle = false;
             }
-            if self.per_customer && matches!(self.settings.customer, CustomerBy::Column(_)) {
+            if self.per_customer && by_column {
                 let own = state.by.entry(customer).or_insert(max);
                 *own = (*own).max(max);
+                // an input that is called like no customer: nobody waits for rows of that name
+                if of_input != customer && self.customers.get(&of_input).is_some_and(|named| !named.has_rows()) {
+                    self.customers.remove(&of_input);
+                }
             }
         }
         if self.per_customer && customer != Customer::ALL {
@@ -330,8 +342,7 @@ impl Tracker {
         let Some(close_after) = self.settings.close_after else { return Vec::new() };
         let mut silent = Vec::new();
         for (customer, state) in &mut self.customers {
-            let has_rows = state.max > WATERMARK_START;
-            if has_rows && !state.closed && now.saturating_sub(state.read_at) >= close_after {
+            if state.has_rows() && !state.closed && now.saturating_sub(state.read_at) >= close_after {
                 state.closed = true;
                 silent.push(*customer);
             }
@@ -450,6 +461,17 @@ mod tests {
             let marks = t.marks(Some(130));
             assert_eq!((marks.all, marks.of(Customer(1))), (590, 395), "it holds again");
         }
+    }
+
+    #[test]
+    fn file_that_comes_late_and_is_called_like_no_customer_is_none() {
+        let mut t = tracker(0, true, CustomerBy::Column("host".into()));
+        t.opened(&input(0), Customer(9), 0);
+        t.observed(InputId(0), Customer(0), 500, 0);
+        t.marks(Some(1));
+        assert!(t.opened(&input(1), Customer(8), 2), "it may hold a customer of its own");
+        t.observed(InputId(1), Customer(0), 510, 3);
+        assert_eq!(t.marks(Some(3)).by.keys().collect::<Vec<_>>(), [&Customer(0)]);
     }
 
     #[test]
