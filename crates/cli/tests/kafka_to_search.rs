@@ -49,7 +49,7 @@ fn job(servers: &Servers) -> String {
     let brokers = servers.kafka.bootstrap();
     let mut text = format!(
         "CREATE UNBOUNDED EXTERNAL TABLE requests STORED AS KAFKA LOCATION '{brokers}'
-  OPTIONS ('topic_pattern' 'logs\\.(?<customer>.+)', 'format' 'combined', 'event_time' 'time',
+  OPTIONS ('topic_pattern' 'logs\\.(?<customer>.+)', 'format' 'combined', 'event_time' 'time', 'customer' 'customer',
            'lateness' '10 seconds', 'discover_every' '200ms', 'idle_after' 'off', 'close_after' 'off');
 {}
 COPY (SELECT * FROM minute_verdicts) TO '{brokers}' STORED AS KAFKA

@@ -2,12 +2,14 @@
 
 mod kafka_support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use fyke_connect::KafkaConnector;
 use fyke_types::window::TIME;
-use fyke_types::{Kind, Micros, ReadOptions};
+use fyke_types::{Connector, Kind, Micros, ReadOptions};
 use kafka_support::*;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -452,4 +454,19 @@ fn wrong_settings_of_the_client_are_refused() {
     let wrong = spec(&broker().bootstrap(), Some(declared), &[("topic", "a")]);
     let error = fyke_types::Connector::source(&fyke_connect::KafkaConnector, &wrong).expect_err("refused");
     assert!(error.to_string().contains("record_prefix"), "{error}");
+}
+
+#[test]
+fn customer_of_a_log_line_is_its_topics_and_that_of_a_json_value_may_be_any() {
+    let columns = columns(&[("time", TIME), ("customer", DataType::Utf8), ("topic", DataType::Utf8)]);
+    let of = |settings: &[(&str, &str)]| {
+        let source =
+            KafkaConnector.source(&spec("127.0.0.1:1", Some(Arc::clone(&columns)), settings)).expect("a table");
+        ["customer", "topic", "time", "nothing"].map(|column| source.is_customer_of_input(column))
+    };
+    let pattern = ("topic_pattern", r"logs\.(?<customer>.+)");
+    assert_eq!(of(&[pattern, ("format", "combined")]), [true, false, false, false]);
+    assert_eq!(of(&[("topic", "a,b"), ("format", "combined")]), [true, true, false, false]);
+    assert_eq!(of(&[("topic_pattern", "logs.*")]), [false, true, false, false]);
+    assert_eq!(of(&[pattern]), [false; 4]);
 }

@@ -327,7 +327,7 @@ impl Context {
                         dead_to: to("dead letters", &table.settings.dead_to, &dead_schema())?,
                         late_to: to("late rows", &table.settings.late_to, &table.schema()?)?,
                         reader: table.source()?.open(&options)?,
-                        settings: table.settings.time.clone(),
+                        settings: table.time_settings()?,
                         per_customer: job.per_customer,
                     }
                 }

@@ -174,6 +174,21 @@ impl FykeTable {
         self.schema().ok()?.index_of(name).ok()
     }
 
+    /// How its event times are followed. Where each input holds one customer alone, whatever column says so, an input
+    /// holds back nobody but its own.
+    ///
+    /// # Errors
+    /// What the connector says.
+    pub fn time_settings(&self) -> Result<TimeSettings> {
+        let time = self.settings.time.clone();
+        match &time.customer {
+            CustomerBy::Column(name) if self.source()?.is_customer_of_input(name) => {
+                Ok(TimeSettings { customer: CustomerBy::Input, ..time })
+            }
+            _ => Ok(time),
+        }
+    }
+
     /// The column that holds the customer, named or the canonical one.
     pub fn customer_column(&self) -> Option<String> {
         match &self.settings.time.customer {

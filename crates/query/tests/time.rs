@@ -2,9 +2,14 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use fyke_query::{Context, TableSettings};
+use fyke_stream::{CustomerBy, TimeSettings};
+use fyke_types::{ReadOptions, Reader, Result, Source};
 use support::{Rehearsed, Row, SECOND, batch, context, context_of};
 
 fn row(second: i64, host: &str) -> Row {
@@ -96,6 +101,54 @@ async fn chain_of_any_depth_closes_in_the_same_step_as_its_first_window() {
     let (progress, rows) = query.stop().expect("stops");
     assert_eq!(count(&rows), 6, "stopping drains: the open minute closes");
     assert_eq!(progress.totals(), (126, 126, 0, 0));
+}
+
+/// Inputs that are called as the hosts of their rows.
+#[derive(Debug)]
+struct OwnInputs(Rehearsed);
+
+impl Source for OwnInputs {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema()
+    }
+
+    fn open(&self, options: &ReadOptions) -> Result<Box<dyn Reader>> {
+        self.0.open(options)
+    }
+
+    fn is_customer_of_input(&self, column: &str) -> bool {
+        column == "host"
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_input_of_one_customer_holds_no_other_where_inputs_are_customers() {
+    let fast: Vec<Row> = (0..=100).map(|s| row(s, "input-0")).collect();
+    let slow: Vec<Row> = (0..=5).map(|s| row(s, "input-1")).collect();
+    let source = || Rehearsed { inputs: vec![vec![batch(&fast)], vec![batch(&slow)]], endless: true };
+    let (any, own): (Arc<dyn Source>, Arc<dyn Source>) = (Arc::new(source()), Arc::new(OwnInputs(source())));
+    // where any input may hold any customer, all wait for the slowest
+    for (source, closed) in [(own, 10), (any, 0)] {
+        let time = TimeSettings {
+            event_time: Some("time".to_owned()),
+            customer: CustomerBy::Column("host".to_owned()),
+            ..TimeSettings::default()
+        };
+        let context = Context::builder().build();
+        let settings = TableSettings { time, ..TableSettings::default() };
+        context.register_source("requests", source, settings, true).expect("registers");
+        let text =
+            "SELECT tumble(time, INTERVAL '10 seconds') AS w, host, count(*) AS n FROM requests GROUP BY w, host";
+        let query = context.sql(text).await.expect("plans").write_stream().start_in_memory().await.expect("starts");
+        let started = Instant::now();
+        let enough = || count(&query.rows()) >= closed.max(1) || started.elapsed() > Duration::from_secs(10);
+        while !enough() && (closed > 0 || started.elapsed() < Duration::from_secs(1)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(count(&query.rows()), closed);
+        let (progress, rows) = query.stop().expect("stops");
+        assert_eq!((count(&rows), progress.totals()), (12, (107, 107, 0, 0)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

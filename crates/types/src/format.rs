@@ -35,6 +35,11 @@ pub trait Format: Send + Sync + std::fmt::Debug {
     fn directive(&self) -> Option<&'static [u8]> {
         None
     }
+
+    /// Whether each row's column `customer` is the customer of its input, whatever its line says.
+    fn customer_is_input(&self) -> bool {
+        false
+    }
 }
 
 /// Whether `line` is a directive of a format whose [`Format::directive`] is `directive`: a text that begins so, with or

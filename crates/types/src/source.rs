@@ -107,6 +107,13 @@ pub trait Source: Send + Sync + std::fmt::Debug {
         Ok(None)
     }
 
+    /// Whether the value of `column` is in each row what [`Input::customer`] is of its input: then it is known which
+    /// inputs may hold rows of a customer.
+    fn is_customer_of_input(&self, column: &str) -> bool {
+        let _ = column;
+        false
+    }
+
     /// Bytes to read if it is known before (compressed size counts): for progress bars.
     fn bytes_total(&self) -> Option<u64> {
         None

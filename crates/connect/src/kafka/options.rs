@@ -58,6 +58,14 @@ pub(super) enum Topics {
 }
 
 impl Topics {
+    /// Whether a topic's name is its customer's.
+    pub(super) fn are_customers(&self) -> bool {
+        match self {
+            Self::Names(_) => true,
+            Self::Pattern(pattern) => pattern.captures_len() == 1,
+        }
+    }
+
     /// Whose the topic's records are; none for a topic that is not wanted.
     pub(super) fn customer(&self, topic: &str) -> Option<String> {
         match self {

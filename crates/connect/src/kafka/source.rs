@@ -106,6 +106,17 @@ impl Source for KafkaSource {
         Arc::clone(&self.layout.schema)
     }
 
+    fn is_customer_of_input(&self, column: &str) -> bool {
+        let at = self.layout.schema.index_of(column).ok().and_then(|at| self.layout.from.get(at));
+        match at {
+            Some(From::Record(Own::Topic)) => self.options.topics.are_customers(),
+            Some(From::Value(_)) => {
+                column == "customer" && self.format.as_ref().is_some_and(|format| format.customer_is_input())
+            }
+            _ => false,
+        }
+    }
+
     fn open(&self, read: &ReadOptions) -> Result<Box<dyn Reader>> {
         let columns = Columns::new(&self.layout.schema, read)?;
         let options = &self.options;

@@ -126,6 +126,10 @@ impl Format for AccessFormat {
     fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>> {
         Ok(Box::new(LinesDecoder::new(self.reader(), projection, &self.settings)?))
     }
+
+    fn customer_is_input(&self) -> bool {
+        self.settings.customer == CustomerFrom::Input
+    }
 }
 
 /// Reads the lines of an access log.

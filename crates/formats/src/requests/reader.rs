@@ -10,7 +10,7 @@ use fyke_types::{Decoded, Decoder, Format, Result};
 use crate::access::RequestSettings;
 use crate::text::lines::{Content, Utf8Block};
 
-use super::rows::{Request, RequestRows, check_size};
+use super::rows::{CustomerFrom, Request, RequestRows, check_size};
 
 /// What a line was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,5 +140,9 @@ impl Format for LinesFormat {
 
     fn directive(&self) -> Option<&'static [u8]> {
         self.directive
+    }
+
+    fn customer_is_input(&self) -> bool {
+        self.settings.customer == CustomerFrom::Input
     }
 }

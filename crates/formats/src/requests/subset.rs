@@ -71,6 +71,10 @@ impl Format for Subset {
         self.inner.directive()
     }
 
+    fn customer_is_input(&self) -> bool {
+        self.inner.customer_is_input()
+    }
+
     fn decoder(&self, projection: Option<&[usize]>) -> Result<Box<dyn Decoder>> {
         let Some(projection) = projection else { return self.inner.decoder(Some(&self.given)) };
         let index = |at: &usize| self.given.get(*at).copied();
