@@ -489,7 +489,7 @@ mod tests {
         let (is_stopped, gate) = (Arc::clone(&stop), other.clone());
         let served = std::thread::spawn(move || {
             let mut replan = || Ok(vec![graph(&gate)]);
-            serve(&member, &mut replan, &|| is_stopped.load(Ordering::SeqCst), &|_| {})
+            serve(&member, None, &mut replan, &|| is_stopped.load(Ordering::SeqCst), &|_| {})
         });
         let room = Arc::new(Room::open(coordinator).expect("a room"));
         let mut team = Team::of_cluster(room, 1, graph(own).0, vec![graph(own)]).expect("a team");
