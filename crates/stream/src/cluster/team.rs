@@ -522,12 +522,12 @@ mod tests {
         let gates = [Gate::default(), Gate::open()];
         let graphs = gates.iter().map(graph).collect();
         let mut team = Team::of_threads(graph(&gates[1]).0, graphs).expect("a team");
-        team.patience = Some(Duration::from_millis(400));
+        team.patience = Some(Duration::from_secs(1));
         (0..2).for_each(|_| team.feed(0, rows()).expect("given"));
         let gate = gates[0].clone();
         // behind the first question, and before the second one
         let opens = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(600));
+            std::thread::sleep(Duration::from_millis(1_500));
             gate.let_through();
         });
         team.close_epoch(&[Marks::start()]).expect("closes");
