@@ -285,3 +285,137 @@ impl Answers for Stepped {
         self.world.shared().fate.has_newcomers()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fyke_types::Micros;
+
+    use super::*;
+    use crate::cluster::Team;
+    use crate::{Customer, Execution, Marks, Operator, Output, Route, Tagged};
+
+    /// What operators were told, by their worker.
+    type Told = Arc<Mutex<Vec<(usize, Micros)>>>;
+
+    /// Holds the mark behind it at `mark`, up to which it has closed ahead.
+    struct Holds {
+        me: usize,
+        mark: Micros,
+        ahead: Told,
+    }
+
+    impl Operator for Holds {
+        fn on_batch(&mut self, _: usize, _: Tagged, _: &mut Output) -> Result<()> {
+            Ok(())
+        }
+
+        fn on_epoch_close(&mut self, _: &[Marks], _: &mut Output) -> Result<Marks> {
+            Ok(Marks::same(self.mark))
+        }
+
+        fn route(&self, _: usize) -> Route {
+            Route::Here
+        }
+
+        fn closed_ahead(&self) -> Vec<(Customer, Micros)> {
+            vec![(Customer::ALL, self.mark)]
+        }
+
+        fn close_ahead(&mut self, _: Customer, to: Micros) {
+            self.ahead.lock().expect("lock").push((self.me, to));
+        }
+
+        fn describe(&self) -> String {
+            "Holds".to_owned()
+        }
+    }
+
+    /// Wants all rows in one place, and notes by which mark it closes.
+    struct Closes {
+        me: usize,
+        marks: Told,
+    }
+
+    impl Operator for Closes {
+        fn on_batch(&mut self, _: usize, _: Tagged, _: &mut Output) -> Result<()> {
+            Ok(())
+        }
+
+        fn on_epoch_close(&mut self, inputs: &[Marks], _: &mut Output) -> Result<Marks> {
+            self.marks.lock().expect("lock").push((self.me, inputs[0].all));
+            Ok(inputs[0].clone())
+        }
+
+        fn describe(&self) -> String {
+            "Closes".to_owned()
+        }
+    }
+
+    /// Takes the turns as they come, behind the break of a connection.
+    struct InOrder(Option<Turn>);
+
+    impl Fate for InOrder {
+        fn next(&mut self, turns: &[Turn]) -> Turn {
+            self.0.take().unwrap_or_else(|| turns.first().copied().unwrap_or(Turn::Nothing))
+        }
+
+        fn arrive(&mut self, _: usize) -> usize {
+            0
+        }
+
+        fn refuse(&mut self) -> bool {
+            true
+        }
+    }
+
+    /// A worker in each of three processes, whose marks are held at 30, 10 and 20.
+    fn team(first: Option<Turn>) -> (Team, Told, Told) {
+        let (ahead, marks) = (Told::default(), Told::default());
+        let graph = |me: usize| {
+            let mut graph = Graph::default();
+            let source = graph.add_source();
+            let holds = Holds { me, mark: [30, 10, 20][me], ahead: Arc::clone(&ahead) };
+            let holds = graph.add_reader(source, Box::new(holds));
+            graph.add(Box::new(Closes { me, marks: Arc::clone(&marks) }), &[holds]);
+            graph
+        };
+        let processes = (0..3).map(|me| vec![(graph(me), Vec::new())]).collect();
+        (Team::of_fate(graph(0), processes, Box::new(InOrder(first))), ahead, marks)
+    }
+
+    fn sorted(told: &Told) -> Vec<(usize, Micros)> {
+        let mut told = told.lock().expect("lock").clone();
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn every_worker_closes_by_the_mark_of_the_one_furthest_behind() {
+        let (mut team, _, marks) = team(None);
+        team.close_epoch(&[Marks::same(40)]).expect("closes");
+        assert_eq!(sorted(&marks), [(0, 10), (1, 10), (2, 10)]);
+    }
+
+    #[test]
+    fn what_one_worker_has_closed_ahead_is_closed_on_all() {
+        let (mut team, ahead, _) = team(None);
+        assert_eq!(team.closed_ahead().expect("asked").get(&Customer::ALL), Some(&30));
+        // an answer behind the orders: all of them were carried out
+        team.progress().expect("asked");
+        assert_eq!(sorted(&ahead), [(0, 30), (1, 30), (2, 30)]);
+    }
+
+    #[test]
+    fn a_worker_that_can_not_reach_another_process_ends_the_generation_and_not_the_run() {
+        let (mut team, ..) = team(Some(Turn::Break(1, 2)));
+        let error = team.close_epoch(&[Marks::same(40)]).expect_err("a process is lost").to_string();
+        assert!(team.has_lost_a_process() && error.contains("process 2 of the cluster is lost"), "{error}");
+    }
+
+    #[test]
+    fn a_process_that_dies_ends_the_generation() {
+        let (mut team, ..) = team(Some(Turn::Die(2)));
+        team.close_epoch(&[Marks::same(40)]).expect_err("a process is lost");
+        assert!(team.has_lost_a_process());
+    }
+}
