@@ -359,7 +359,8 @@ fn turn(env: &Env, life: Life) -> Result<Turn, String> {
 /// Whether a process may die of this error; what the hint says is done.
 fn judge(env: &Env, process: &Process, error: &Error) -> Result<(), String> {
     // the folder has another name each time
-    let told = error.to_string().replace(&env.folder.display().to_string(), "");
+    // nor do details belong to a history: where half a manifest ends follows from the names of processes of this machine
+    let told = error.message().replace(&env.folder.display().to_string(), "");
     env.world.note(&format!("{}: {told}", process.number()));
     process.kill();
     let is_newest = env.counts.lock().unwrap().0 <= process.number();
