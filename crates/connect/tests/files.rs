@@ -41,6 +41,20 @@ fn zipped(entries: &[(&str, &[u8], zip::CompressionMethod)]) -> Vec<u8> {
 }
 
 #[test]
+fn customer_of_a_log_line_is_its_files_unless_the_line_says_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    fs::write(&path, "192.0.2.1 - - [02/Mar/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl\"\n").unwrap();
+    let of = |format: &str, settings: &[(&str, &str)]| {
+        let source = FileConnector.source(&spec(format, &path, settings)).unwrap();
+        ["customer", "host"].map(|column| source.is_customer_of_input(column))
+    };
+    assert_eq!(of("COMBINED", &[]), [true, false]);
+    assert_eq!(of("COMBINED", &[("customer", "host")]), [false, false]);
+    assert!(!piped(&path, &[]).is_customer_of_input("customer"), "any line may hold any value");
+}
+
+#[test]
 fn furthest_behind_is_read_next() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.log"), lines([10, 40, 50])).unwrap();

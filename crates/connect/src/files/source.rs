@@ -170,6 +170,11 @@ impl Source for FileSource {
         Arc::clone(&self.schema)
     }
 
+    fn is_customer_of_input(&self, column: &str) -> bool {
+        let RowsFrom::Lines(format) = &self.rows else { return false };
+        column == "customer" && self.partitioning.is_none() && format.customer_is_input()
+    }
+
     fn fingerprint(&self) -> Result<Option<String>> {
         use std::fmt::Write;
         if !matches!(self.location, Location::File(_) | Location::Folder(_) | Location::Glob(_)) {
