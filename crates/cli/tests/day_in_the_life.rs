@@ -171,7 +171,9 @@ fn the_day_goes_from_logs_to_verdicts_everywhere_and_equals_batch() {
     let run = ended(run);
     run.succeeds();
 
-    assert!(told(day.verdicts().iter()) == by_batch, "verdicts in Kafka\n{}", run.err);
+    // what is told if something differs
+    let late = parquet_rows(&day.fyke, "out/late/", "time, customer, client_ip");
+    assert!(told(day.verdicts().iter()) == by_batch, "verdicts in Kafka; late {late:?}\n{}", run.err);
     let documents = index::documents(&day.search.url(), "fyke-verdicts-*");
     assert!(told_by_index(&documents) == by_batch, "verdicts in the index");
     let columns = "w, customer, client_ip, requests, score, class, reasons";
@@ -195,7 +197,6 @@ fn the_day_goes_from_logs_to_verdicts_everywhere_and_equals_batch() {
     }
     let dead = rows(topics::committed(&day.kafka, "dead"));
     assert_eq!((dead.len(), dead[0]["raw"].as_str()), (1, Some("no JSON at all")), "{dead:?}");
-    let late = parquet_rows(&day.fyke, "out/late/", "time, customer, client_ip");
     assert_eq!((late.len(), late[0]["time"].as_str()), (1, Some(old)), "{late:?}");
     let whole = format!("requests: read {} = used {} + late 1 + dead 1", day.lines + 2, day.lines);
     assert!(run.err.contains(&whole), "{whole}: {}", run.err);

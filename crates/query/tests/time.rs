@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use fyke_query::{Context, TableSettings};
 use fyke_stream::{CustomerBy, TimeSettings};
 use fyke_types::{ReadOptions, Reader, Result, Source};
@@ -39,6 +39,21 @@ async fn late_row_is_counted_once_however_many_windows_it_misses() {
             assert_eq!(source.late_by_us, 94 * SECOND, "by how much the lateness should be raised");
         }
     }
+}
+
+/// What is written to a topic so is read again as a source there, whose rows must not have become late on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_pass_through_keep_their_inputs_order_though_some_are_behind_the_mark() {
+    let rows = |seconds: &[i64]| batch(&seconds.iter().map(|s| row(*s, "a")).collect::<Vec<_>>());
+    let context = context(vec![vec![rows(&[10, 20, 30]), rows(&[25, 40, 15, 50])]], 0, None);
+    let (progress, batches) =
+        context.sql("SELECT time FROM requests").await.expect("plans").collect_stream().await.expect("runs");
+    let times = batches.iter().flat_map(|batch| {
+        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
+        times.into_iter().map(|time| time / SECOND)
+    });
+    assert_eq!(times.collect::<Vec<_>>(), [10, 20, 30, 25, 40, 15, 50]);
+    assert_eq!(progress.totals(), (7, 7, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,9 @@ pub type Saved = (String, NodeId, Snapshot);
 
 /// A graph at work. All calls come from one thread, in order.
 pub trait Execution: Send {
+    /// What follows is another block of rows: whose turn it is takes all of it, so that its order is kept.
+    fn next_block(&mut self) {}
+
     /// Takes rows of a source that are in time.
     ///
     /// # Errors

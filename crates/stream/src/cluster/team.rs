@@ -217,8 +217,11 @@ impl Team {
 }
 
 impl Execution for Team {
-    fn feed(&mut self, source: usize, rows: Tagged) -> Result<()> {
+    fn next_block(&mut self) {
         self.turn += 1;
+    }
+
+    fn feed(&mut self, source: usize, rows: Tagged) -> Result<()> {
         self.give_rows(source, rows, Origin::InTime)
     }
 
@@ -493,7 +496,10 @@ mod tests {
         });
         let room = Arc::new(Room::open(coordinator).expect("a room"));
         let mut team = Team::of_cluster(room, 1, graph(own).0, vec![graph(own)]).expect("a team");
-        (0..2).for_each(|_| team.feed(0, rows()).expect("given"));
+        for _ in 0..2 {
+            team.next_block();
+            team.feed(0, rows()).expect("given");
+        }
         let began = Instant::now();
         let error = team.close_epoch(&[Marks::start()]).expect_err("a worker hangs");
         assert!(began.elapsed() >= Duration::from_millis(300) && began.elapsed() < Duration::from_secs(4), "{error}");
@@ -523,7 +529,10 @@ mod tests {
         let graphs = gates.iter().map(graph).collect();
         let mut team = Team::of_threads(graph(&gates[1]).0, graphs).expect("a team");
         team.patience = Some(Duration::from_secs(1));
-        (0..2).for_each(|_| team.feed(0, rows()).expect("given"));
+        for _ in 0..2 {
+            team.next_block();
+            team.feed(0, rows()).expect("given");
+        }
         let gate = gates[0].clone();
         // behind the first question, and before the second one
         let opens = std::thread::spawn(move || {

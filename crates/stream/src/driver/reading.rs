@@ -1,9 +1,10 @@
 //! From what readers say to rows that are fed: whose they are, and which are behind the mark.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::{cast, filter_record_batch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use fyke_types::{Error, Event, Input, InputId, Micros, Result, Rows, WATERMARK_START, dead_letters_to_batch, window};
 
@@ -140,6 +141,7 @@ impl Driver {
 
     /// Feeds rows. Those behind the watermark go one by one, so that each is counted late or used exactly once.
     fn feed(&mut self, at: usize, input: InputId, part: Tagged, now: Micros) -> Result<()> {
+        self.execution.next_block();
         let source = &mut self.sources[at];
         let rows = part.batch.num_rows() as u64;
         let Some(times) = event_times(&source.run.settings, &part.batch)? else {
@@ -165,18 +167,28 @@ impl Driver {
             // what these rows are too late for closes first
             self.close_epoch()?;
         }
-        let source = &mut self.sources[at];
-        let in_time: BooleanArray = times.iter().map(|time| Some(*time >= mark)).collect();
-        let batch = filter_record_batch(&part.batch, &in_time)?;
-        source.progress.used += batch.num_rows() as u64;
-        self.execution.feed(at, Tagged { customer: part.customer, batch })?;
+        // in their order: what passes through to an output must not come there in another one
+        let mut run = 0;
         for (row, time) in times.iter().enumerate().filter(|(_, time)| **time < mark) {
+            self.feed_run(at, &part, run..row)?;
+            run = row + 1;
+            let source = &mut self.sources[at];
             let row = part.batch.slice(row, 1);
             let ticket = ticket(at, source.doubtful.len());
             source.doubtful.push(Doubtful { row: row.clone(), behind: mark.saturating_sub(*time) });
             self.execution.feed_doubtful(at, Tagged { customer: part.customer, batch: row }, ticket)?;
         }
-        Ok(())
+        self.feed_run(at, &part, run..times.len())
+    }
+
+    /// Feeds neighbours that are in time.
+    fn feed_run(&mut self, at: usize, part: &Tagged, rows: Range<usize>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.sources[at].progress.used += rows.len() as u64;
+        let batch = part.batch.slice(rows.start, rows.len());
+        self.execution.feed(at, Tagged { customer: part.customer, batch })
     }
 }
 

@@ -7,6 +7,7 @@ use fyke_types::{Error, Event, Input, InputId, Result, Rows};
 
 use super::log::{Read, Record};
 use super::{Driver, EPOCH};
+use crate::checkpoint::Manifest;
 
 /// So long a source may give nothing of what it gave before.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,13 +46,15 @@ impl Ahead {
 }
 
 impl Driver {
-    /// Carries out the epochs after `epoch` that were written down; what their sources can't give any more is told as
+    /// Carries out the epochs after the last checkpoint that were written down; what their sources can't give any more is told as
     /// their trouble, and the run goes on from there.
-    pub(super) fn replay(&mut self, epoch: u64) -> Result<()> {
+    pub(super) fn replay(&mut self, last: &Manifest) -> Result<()> {
         if !self.follow {
             return Ok(());
         }
-        let records = self.epochs_after(epoch)?;
+        // another text may read other tables: its rows are others anyway
+        let same_tables = last.sources.iter().map(|s| &s.name).eq(self.sources.iter().map(|s| &s.run.name));
+        let records = if same_tables { self.epochs_after(last.epochs)? } else { Vec::new() };
         let mut ahead: Vec<Ahead> = self.sources.iter().map(|_| Ahead::default()).collect();
         for record in &records {
             if !self.replay_epoch(record, &mut ahead)? {
@@ -76,7 +79,12 @@ impl Driver {
         self.log.read_at = record.read_at;
         self.log.closes_at = Some(record.closed_at);
         for (at, (read, ahead)) in record.sources.iter().zip(ahead).enumerate() {
-            if let Some(missing) = self.replay_source(at, read, ahead)? {
+            let missing = self.replay_source(at, read, ahead)?;
+            if self.stop.is_set() && missing.is_some() {
+                (self.log.read_at, self.log.closes_at) = (None, None);
+                return Ok(false);
+            }
+            if let Some(missing) = missing {
                 let name = &self.sources[at].run.name;
                 let error = Error::data(format!("table '{name}' does not give again what it gave before the crash"))
                     .detail(format!("epoch {}: {missing}", record.epoch))

@@ -46,7 +46,7 @@ impl Driver {
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
         self.execution.close_epoch(&marks)?;
         self.closed_ahead = self.execution.closed_ahead()?;
-        self.replay(manifest.epochs)?;
+        self.replay(&manifest)?;
         self.progress.resumed = Some((resumed_from, took()));
         self.publish()?;
         Ok(false)
