@@ -104,6 +104,8 @@ fn a_killed_live_run_goes_on_from_its_checkpoint_and_finds_a_new_topic() {
     let child = fyke.command(&arguments).spawn().expect("started");
     broker().create_topic("kill.b", 1, &[]).expect("a topic");
     send(&["kill.b"], 1, &all[900..]);
+    // groups that span topics follow the mark over all: rows of a topic that is found after others have moved on are late
+    std::thread::sleep(Duration::from_secs(5));
     send(&["kill.a"], 2, &lines(1_300)[1_200..]);
     let expected = fyke.sorted_lines("files.json");
     // the last minutes stay open: the mark follows the slowest partition
