@@ -114,7 +114,7 @@ fn blocks_decoded_ahead_are_bounded_however_large_the_backlog() {
     for file in 0..20 {
         fs::write(folder.path().join(format!("{file:02}.log")), lines((0..500).map(|i| i * 20 + file))).unwrap();
     }
-    for (threads, most) in [(0, 1), (1, 5), (2, 7), (4, 11)] {
+    for (threads, most) in [(0, 1), (1, 17), (2, 19), (4, 23)] {
         let decoded = Arc::new(AtomicUsize::new(0));
         let format = Arc::new(Counting(Arc::clone(&decoded)));
         let source = FileSource::with_format(&spec("PIPED", folder.path(), &[]), format).unwrap();
