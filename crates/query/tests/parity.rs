@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use fyke_connect::MemorySink;
 use fyke_query::checkpoint::Every;
-use fyke_query::{CheckpointSettings, RunSettings, Script};
+use fyke_query::{CheckpointSettings, Context, RunSettings, Script};
 use proptest::prelude::*;
-use support::{Rehearsed, Row, SECOND, arrange, context, context_from, context_with, rows};
+use support::{Rehearsed, Row, SECOND, arrange, context, context_with, rows, run_to_end};
 
 /// Pipelines over `requests(time, host, addr, n, x)`; `{a}`, `{b}`: seconds with a ≤ b, b a multiple of a.
 const PIPELINES: &[(&str, &str)] = &[
@@ -250,33 +250,6 @@ fn check_killed(
     })
 }
 
-/// Rows and counters of a run to the end.
-fn run_bounded(
-    text: &str,
-    source: Rehearsed,
-    lateness: i64,
-    customer: Option<&str>,
-    builder: fyke_query::ContextBuilder,
-) -> Result<(MemorySink, fyke_query::Progress, datafusion::arrow::datatypes::SchemaRef), String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
-    runtime.block_on(async {
-        let sink = MemorySink::exactly_once();
-        let schema = std::sync::Mutex::new(None);
-        let context = context_from(builder, source, lateness, customer);
-        let script = Script::parse(text, "late rows", &BTreeMap::new()).expect("parses");
-        let select = |of: &_| -> fyke_types::Result<Box<dyn fyke_types::Sink>> {
-            *schema.lock().expect("lock") = Some(std::sync::Arc::clone(of));
-            Ok(Box::new(sink.clone()))
-        };
-        let settings = RunSettings::default();
-        let driver =
-            context.stream_script(&script, &settings, &select, &mut |_| {}).await.map_err(|e| e.to_string())?;
-        let progress = tokio::task::spawn_blocking(move || driver.run()).await.expect("runs");
-        let progress = progress.map_err(|error| error.to_string())?;
-        Ok((sink.clone(), progress, schema.into_inner().expect("lock").expect("a schema")))
-    })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 200, ..ProptestConfig::default() })]
 
@@ -345,14 +318,13 @@ proptest! {
         let text = PIPELINES[pipeline].1.replace("{a}", &a.to_string()).replace("{b}", &(a * times).to_string());
         let customer = by_host.then_some("host");
         let inputs = arrange(&rows, inputs, size, disorder * SECOND, salt);
-        let run = |builder: fyke_query::ContextBuilder| {
+        let run = |builder| {
             let source = Rehearsed { inputs: inputs.clone(), endless: false };
-            run_bounded(&text, source, lateness * SECOND, customer, builder).map_err(TestCaseError::fail)
+            run_to_end(builder, &text, source, lateness * SECOND, customer).map_err(TestCaseError::fail)
         };
-        let builder = fyke_query::Context::builder;
-        let (one, expected, schema) = run(builder().short_epochs(true))?;
-        let (other, got, _) = run(builder().workers(workers))?;
-        let compared = fyke_query::compare_rows(&schema, &one.batches(), &other.batches());
+        let (schema, one, expected) = run(Context::builder().short_epochs(true))?;
+        let (_, other, got) = run(Context::builder().workers(workers))?;
+        let compared = fyke_query::compare_rows(&schema, &one, &other);
         let compared = compared.map_err(|error| TestCaseError::fail(error.to_string()))?;
         prop_assert!(compared.is_equal(), "{workers} workers: {compared:#?}\n{text}");
         prop_assert_eq!(got.totals(), expected.totals(), "{}", text);

@@ -48,6 +48,7 @@ struct Playing {
     steps: VecDeque<Step>,
     clock: Arc<Hand>,
     projection: Option<Vec<usize>>,
+    given: [usize; 2],
 }
 
 impl Source for Play {
@@ -62,15 +63,27 @@ impl Source for Play {
             Event::Opened(Input { id, name, customer: "c".into() })
         };
         let events = self.inputs.iter().enumerate().map(input).collect();
-        let (steps, clock) = (self.steps.clone().into(), Arc::clone(&self.clock));
-        Ok(Box::new(Playing { events, steps, clock, projection: options.projection.clone() }))
+        let (mut steps, clock, mut given) = (self.steps.clone(), Arc::clone(&self.clock), [0; 2]);
+        for (count, text) in given.iter_mut().zip(options.resume.iter().flat_map(|resume| resume.split(' '))) {
+            *count = text.parse().expect("a number");
+        }
+        let mut skip = given;
+        for step in &mut steps {
+            if let Step::Rows(input, seconds) = step {
+                let skip = &mut skip[*input as usize];
+                let known = seconds.drain(..seconds.len().min(*skip)).count();
+                *skip -= known;
+            }
+        }
+        steps.retain(|step| !matches!(step, Step::Rows(_, seconds) if seconds.is_empty()));
+        Ok(Box::new(Playing { events, steps: steps.into(), clock, projection: options.projection.clone(), given }))
     }
 }
 
 impl Reader for Playing {
-    /// The only checkpoint is the one ahead of all rows.
+    /// How many rows were given, by input.
     fn position(&self) -> Result<Option<String>> {
-        Ok(Some(String::new()))
+        Ok(Some(self.given.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")))
     }
 
     fn next(&mut self, _: Duration) -> Result<Event> {
@@ -89,6 +102,7 @@ impl Reader for Playing {
                 let batch = batch(&seconds.iter().map(row).collect::<Vec<_>>());
                 let batch = batch.project(self.projection.as_deref().unwrap_or(&[0, 1, 2, 3, 4]))?;
                 let read = batch.num_rows() as u64;
+                self.given[input as usize] += batch.num_rows();
                 Event::Rows(Rows { input: InputId(input), batch, dead: Vec::new(), read, position: 0 })
             }
             Some(Step::Silence(seconds)) => {
@@ -113,8 +127,13 @@ impl World {
         Self { folder: tempfile::tempdir().expect("a folder"), sink, clock: Arc::default() }
     }
 
-    /// A process; it dies after so many epochs.
+    /// A process whose only checkpoint is the one ahead of all rows; it dies after so many epochs.
     fn run(&self, inputs: &'static [&'static str], steps: &[Step], epochs: u64) -> Option<Progress> {
+        self.run_with(inputs, steps, epochs, 1_000)
+    }
+
+    /// The same with a checkpoint after every so many epochs.
+    fn run_with(&self, inputs: &'static [&'static str], steps: &[Step], epochs: u64, every: u64) -> Option<Progress> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         runtime.expect("a runtime").block_on(async {
             let context = Context::builder().clock(Arc::clone(&self.clock) as _).build();
@@ -127,7 +146,7 @@ impl World {
             let source = Play { inputs, steps: steps.to_vec(), clock: Arc::clone(&self.clock) };
             let settings = TableSettings { time, ..TableSettings::default() };
             context.register_source("requests", Arc::new(source), settings, true).expect("registers");
-            let every = Every::Epochs(1_000);
+            let every = Every::Epochs(every);
             let checkpoint = CheckpointSettings { every, ..CheckpointSettings::new(self.folder.path()) };
             let settings = RunSettings { checkpoint: Some(checkpoint), follow: true, ..RunSettings::default() };
             let script = Script::parse(COUNT, "<test>", &BTreeMap::new()).expect("parses");
@@ -168,6 +187,12 @@ fn second_life() -> Vec<Step> {
     vec![Step::Rows(1, vec![3, 26, 27]), Step::Rows(0, vec![1, 2, 15, 25, 28])]
 }
 
+/// All rows in the order of the first life, and more.
+fn last_life() -> Vec<Step> {
+    let more = [Step::Rows(1, vec![27]), Step::Rows(0, vec![28])];
+    first_life().into_iter().chain(more).collect()
+}
+
 #[test]
 fn epochs_whose_rows_have_left_give_the_same_rows_again() {
     let world = World::new(MemorySink::new());
@@ -191,6 +216,30 @@ fn a_crash_while_epochs_are_carried_out_again_changes_nothing() {
     let lives = [[(0, 2), (10, 1)]; 4].concat();
     assert_eq!(world.seen(), [lives, vec![(20, 4)]].concat());
     assert_eq!(progress.totals(), (8, 7, 1, 0), "read, used, late, dead");
+}
+
+/// Whatever checkpoint is the last one that became durable, and whatever was on its way: no window ever has another count.
+#[test]
+fn rows_that_have_left_stay_true_wherever_the_run_dies_between_checkpoints() {
+    for every in 1..=4 {
+        for epochs in 1..=6 {
+            for again in 0..=3 {
+                let world = World::new(MemorySink::new());
+                assert!(world.run_with(&["a", "b"], &first_life(), epochs, every).is_none());
+                let lost = world.seen();
+                assert!(world.run_with(&["a", "b"], &first_life(), again, every).is_none());
+                let progress = world.run_with(&["a", "b"], &last_life(), 1_000, every).expect("it ends");
+                let mut seen = world.seen();
+                seen.sort_unstable();
+                seen.dedup();
+                assert!(lost.iter().all(|row| seen.contains(row)));
+                let counts = seen.iter().map(|(start, _)| start).collect::<std::collections::BTreeSet<_>>();
+                assert_eq!(counts.len(), seen.len(), "every {every}, {epochs} and {again} epochs: {seen:?}");
+                let (read, used, late, dead) = progress.totals();
+                assert_eq!((read, used + late, dead), (8, 8, 0), "every {every}, {epochs} and {again} epochs");
+            }
+        }
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +24,7 @@ use super::{Settings, early, fyke_run, logs};
 use crate::process::{fyke, output, root, target};
 
 /// Records a second.
-pub(super) const RATE: u64 = 5_000;
+const RATE: u64 = 5_000;
 /// As the script says.
 const LATENESS_US: i64 = 10_000_000;
 pub(super) const MINUTE_US: i64 = 60_000_000;
@@ -97,14 +97,18 @@ fn merged(logs: &Path) -> Result<Vec<Arrival>> {
     Ok(all.into_iter().map(|(_, arrival)| arrival).collect())
 }
 
-/// One live run; milliseconds of each row, sorted.
-fn live(
+/// Records of a topic, and when they came.
+pub(super) type Arrived = Vec<(String, Instant)>;
+
+/// One live run over the records, each of which is told to `sent`; what came out of it.
+pub(super) fn observe(
     kafka: &Kafka,
     binary: &Path,
     prefix: &str,
     (script, arguments): (&str, &[&str]),
     records: &[Arrival],
-) -> Result<Vec<f64>> {
+    sent: impl FnMut(&Arrival),
+) -> Result<Arrived> {
     let topics: Vec<String> = TOPICS.iter().map(|topic| format!("{prefix}.{topic}")).collect();
     let out = format!("{prefix}-out");
     topics.iter().try_for_each(|topic| kafka.create_topic(topic, PARTITIONS, &[]))?;
@@ -120,24 +124,28 @@ fn live(
         command.args(arguments).arg("--checkpoint").arg(folder);
     }
     let job = command.arg("--quiet").stderr(Stdio::piped()).spawn()?;
-    let (done, arrived) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let done = Arc::new(AtomicBool::new(false));
     let reader = std::thread::spawn({
-        let (done, arrived, kafka, out) = (Arc::clone(&done), Arc::clone(&arrived), kafka.client(), out.clone());
-        move || watch(kafka, &out, &done, &arrived)
+        let (done, kafka) = (Arc::clone(&done), kafka.client());
+        move || watch(kafka, &out, &done)
     });
     std::thread::sleep(Duration::from_secs(3));
-    let mut complete = Complete::of(&topics);
-    pace(kafka, &topics, records, |record| complete.note(record))?;
-    let completed = complete.at;
+    pace(kafka, &topics, records, sent)?;
     std::thread::sleep(Duration::from_secs(3));
     end(job)?;
     done.store(true, Ordering::Relaxed);
-    reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))??;
-    let arrived = arrived.lock().map_err(|_| anyhow::anyhow!("the reader failed"))?;
-    let first = completed.values().min().copied().context("no window was completed")?;
+    reader.join().map_err(|_| anyhow::anyhow!("the reader failed"))?
+}
+
+/// Milliseconds from the record that completes a window to each of its rows, sorted.
+fn live(kafka: &Kafka, binary: &Path, prefix: &str, job: (&str, &[&str]), records: &[Arrival]) -> Result<Vec<f64>> {
+    let mut complete = Complete::default();
+    let arrived = observe(kafka, binary, prefix, job, records, |record| complete.note(record))?;
+    let first = complete.at.values().min().copied().context("no window was completed")?;
     let mut delays: Vec<f64> = Vec::new();
-    for (window, came) in arrived.iter() {
-        if let Some(complete) = completed.get(window).filter(|complete| **complete > first + WARM_UP) {
+    for (row, came) in &arrived {
+        let window = row.split("\"end\":\"").nth(1).and_then(micros).context("a result without a window")?;
+        if let Some(complete) = complete.at.get(&window).filter(|complete| **complete > first + WARM_UP) {
             delays.push(1e3 * came.saturating_duration_since(*complete).as_secs_f64());
         }
     }
@@ -150,15 +158,17 @@ fn live(
 
 /// When each window was complete.
 struct Complete {
-    latest: Vec<[i64; PARTITIONS as usize]>,
+    latest: [[i64; PARTITIONS as usize]; TOPICS.len()],
     at: BTreeMap<i64, Instant>,
 }
 
-impl Complete {
-    fn of(topics: &[String]) -> Self {
-        Self { latest: vec![[i64::MIN; PARTITIONS as usize]; topics.len()], at: BTreeMap::new() }
+impl Default for Complete {
+    fn default() -> Self {
+        Self { latest: [[i64::MIN; PARTITIONS as usize]; TOPICS.len()], at: BTreeMap::new() }
     }
+}
 
+impl Complete {
     fn note(&mut self, record: &Arrival) {
         let of_topic = self.latest.get_mut(record.topic);
         if let Some(latest) = of_topic.and_then(|of| of.get_mut(record.at % PARTITIONS as usize)) {
@@ -173,12 +183,7 @@ impl Complete {
 }
 
 /// Sends the records at their rate, and says so.
-pub(super) fn pace(
-    kafka: &Kafka,
-    topics: &[String],
-    records: &[Arrival],
-    mut sent: impl FnMut(&Arrival),
-) -> Result<()> {
+fn pace(kafka: &Kafka, topics: &[String], records: &[Arrival], mut sent: impl FnMut(&Arrival)) -> Result<()> {
     let producer: BaseProducer = kafka.client().set("linger.ms", "0").create()?;
     let began = Instant::now();
     for (number, record) in (0u64..).zip(records) {
@@ -197,29 +202,26 @@ pub(super) fn pace(
     Ok(())
 }
 
-/// Notes the end of each result's window, and when it came.
-fn watch(
-    mut kafka: rdkafka::ClientConfig,
-    topic: &str,
-    done: &AtomicBool,
-    arrived: &Mutex<Vec<(i64, Instant)>>,
-) -> Result<()> {
+/// Reads a topic until it is done with.
+fn watch(mut kafka: rdkafka::ClientConfig, topic: &str, done: &AtomicBool) -> Result<Arrived> {
     kafka.set("group.id", "bench-live").set("enable.auto.commit", "false").set("isolation.level", "read_committed");
     let consumer: BaseConsumer = kafka.create()?;
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
+    let mut arrived = Arrived::new();
     while !done.load(Ordering::Relaxed) {
         let Some(message) = consumer.poll(Duration::from_millis(50)) else { continue };
         let (message, came) = (message?, Instant::now());
-        let text = std::str::from_utf8(message.payload().unwrap_or_default())?;
-        let end = text.split("\"end\":\"").nth(1).and_then(micros).context("a result without a window")?;
-        arrived.lock().map_err(|_| anyhow::anyhow!("the bench failed"))?.push((end, came));
+        // a row that was taken back has no content
+        if let Some(content) = message.payload() {
+            arrived.push((std::str::from_utf8(content)?.to_owned(), came));
+        }
     }
-    Ok(())
+    Ok(arrived)
 }
 
-pub(super) fn end(mut job: Child) -> Result<()> {
+fn end(mut job: Child) -> Result<()> {
     if let Some(status) = job.try_wait()? {
         bail!("the job ended by itself: {status}, {}", String::from_utf8(job.wait_with_output()?.stderr)?);
     }

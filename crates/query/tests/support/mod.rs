@@ -2,15 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "a test that can not go on has failed")]
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use fyke_query::{Context, ContextBuilder, TableSettings};
+use fyke_connect::MemorySink;
+use fyke_query::{Context, ContextBuilder, Progress, RunSettings, Script, TableSettings};
 use fyke_stream::{CustomerBy, TimeSettings};
-use fyke_types::{Event, Input, InputId, ReadOptions, Reader, Result, Rows, Source, window};
+use fyke_types::{Error, Event, Input, InputId, ReadOptions, Reader, Result, Rows, Sink, Source, window};
 use proptest::prelude::*;
 
 /// One request of the generated log.
@@ -166,6 +167,33 @@ pub fn context_from(builder: ContextBuilder, source: Rehearsed, lateness: i64, c
     let settings = TableSettings { time, ..TableSettings::default() };
     context.register_source("requests", Arc::new(source), settings, true).expect("registers");
     context
+}
+
+/// Schema, rows and counters of a run to the end.
+#[allow(dead_code, reason = "each test file uses a part of this module")]
+pub fn run_to_end(
+    builder: ContextBuilder,
+    text: &str,
+    source: Rehearsed,
+    lateness: i64,
+    customer: Option<&str>,
+) -> std::result::Result<(SchemaRef, Vec<RecordBatch>, Progress), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+    runtime.block_on(async {
+        let context = context_from(builder, source, lateness, customer);
+        let script = Script::parse(text, "<test>", &BTreeMap::new()).expect("parses");
+        let (sink, schema) = (MemorySink::exactly_once(), Mutex::new(None));
+        let select = |of: &SchemaRef| -> Result<Box<dyn Sink>> {
+            *schema.lock().expect("lock") = Some(Arc::clone(of));
+            Ok(Box::new(sink.clone()))
+        };
+        let failed = |error: Error| format!("{error}\n{text}");
+        let settings = RunSettings::default();
+        let driver = context.stream_script(&script, &settings, &select, &mut |_| {}).await.map_err(failed)?;
+        let progress = driver.run().map_err(failed)?;
+        let schema = schema.lock().expect("lock").clone().expect("a schema");
+        Ok((schema, sink.batches(), progress))
+    })
 }
 
 /// Rows with bursts and gaps.

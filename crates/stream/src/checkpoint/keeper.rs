@@ -34,8 +34,8 @@ pub struct Keeper {
     kept: Kept,
     /// The one on its way.
     flight: Option<Flight>,
-    /// Notes written so far: see `notes.rs`.
-    noted: u64,
+    /// Files written beside the checkpoint so far: see `beside.rs`.
+    beside: u64,
 }
 
 impl Keeper {
@@ -73,7 +73,7 @@ impl Keeper {
         let now = clock.now();
         let manifest = last.unwrap_or_else(|| Manifest { run: format!("{now:x}"), ..Manifest::default() });
         let (store, clock, process) = (Arc::clone(store), Arc::clone(clock), process.to_owned());
-        let mut keeper = Self { store, every, clock, process, manifest, resumed_from, kept, flight: None, noted: 0 };
+        let mut keeper = Self { store, every, clock, process, manifest, resumed_from, kept, flight: None, beside: 0 };
         if keeper.manifest.complete {
             return Ok(Some(keeper));
         }
@@ -222,9 +222,9 @@ impl Keeper {
         self.store.as_ref()
     }
 
-    pub(super) fn next_note(&mut self) -> u64 {
-        self.noted += 1;
-        self.noted
+    pub(super) fn next_beside(&mut self) -> u64 {
+        self.beside += 1;
+        self.beside
     }
 
     /// The next manifest.

@@ -4,7 +4,7 @@
 //! files they lie, and what the sinks have prepared. A piece is written once; later manifests refer to it. Manifests are
 //! numbered and created only where there is none of that number, so that of two processes one is told that it is deposed.
 
-mod epochs;
+mod beside;
 mod flight;
 mod folder;
 mod keeper;
@@ -15,6 +15,7 @@ mod segments;
 
 use std::sync::Arc;
 
+pub use beside::Beside;
 pub use folder::Folder;
 pub use keeper::{Keeper, snapshot_of};
 pub use manifest::{Manifest, OperatorState, SinkState, SourceState, VERSION};

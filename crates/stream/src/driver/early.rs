@@ -12,6 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use fyke_types::{Error, Result, WATERMARK_END};
 
 use super::Driver;
+use crate::checkpoint::Beside;
 use crate::{Customer, EarlyRows, Marks, NodeId};
 
 /// A note's last column: whose keys; null: anybody's.
@@ -63,7 +64,7 @@ impl Driver {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         // a process may have died before it removed those that the checkpoint made needless
         let known = &keeper.manifest().notes_to;
-        let notes = keeper.notes()?.into_iter().filter(|name| name > known);
+        let notes = keeper.names_beside(Beside::Notes)?.into_iter().filter(|name| name > known);
         let notes = notes.map(|name| keeper.read_note(&name)).collect::<Result<Vec<_>>>()?;
         for (key, batches) in notes {
             // of a changed query, whose outputs start over
@@ -91,7 +92,7 @@ impl Driver {
     /// The notes that the next checkpoint makes needless.
     pub(super) fn early_notes(&mut self) -> Result<Vec<String>> {
         match &self.keeper {
-            Some(keeper) if self.execution.pattern().early_every().is_some() => keeper.notes(),
+            Some(keeper) if self.execution.pattern().early_every().is_some() => keeper.names_beside(Beside::Notes),
             _ => Ok(Vec::new()),
         }
     }
@@ -99,7 +100,7 @@ impl Driver {
     /// The checkpoint that was on its way is durable.
     pub(super) fn forget_early_notes(&mut self) -> Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
-        std::mem::take(&mut self.noted).iter().try_for_each(|name| keeper.remove_note(name))
+        std::mem::take(&mut self.noted).iter().try_for_each(|name| keeper.remove_beside(Beside::Notes, name))
     }
 }
 

@@ -8,6 +8,7 @@ use fyke_types::{Clock, Error, Event, Micros, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Driver;
+use crate::checkpoint::Beside;
 
 /// An epoch: what it read, and when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,13 +108,13 @@ impl Driver {
             text.push_str(&line.map_err(|error| Error::internal("an epoch can't be written down").detail(error))?);
             text.push('\n');
         }
-        keeper.log_epochs(&text)
+        keeper.put_beside(Beside::Epochs, ".json", text.as_bytes())
     }
 
     /// What the next checkpoint makes needless.
     pub(super) fn logged_epochs(&self) -> Result<Vec<String>> {
         match &self.keeper {
-            Some(keeper) if self.log.is_kept => keeper.logged_epochs(),
+            Some(keeper) if self.log.is_kept => keeper.names_beside(Beside::Epochs),
             _ => Ok(Vec::new()),
         }
     }
@@ -122,7 +123,7 @@ impl Driver {
     pub(super) fn forget_logged_epochs(&mut self) -> Result<()> {
         let Some(keeper) = &self.keeper else { return Ok(()) };
         self.log.pending.retain(|record| record.epoch > self.log.covered);
-        std::mem::take(&mut self.log.written).iter().try_for_each(|name| keeper.forget_epochs(name))
+        std::mem::take(&mut self.log.written).iter().try_for_each(|name| keeper.remove_beside(Beside::Epochs, name))
     }
 
     /// The epochs after `epoch` that were written down, in their order. Where two processes wrote the same ones, those of
@@ -131,12 +132,15 @@ impl Driver {
         let Some(keeper) = &self.keeper else { return Ok(Vec::new()) };
         let mut records: BTreeMap<u64, Record> = BTreeMap::new();
         let mut generation = String::new();
-        for name in keeper.logged_epochs()? {
-            let text = keeper.read_epochs(&name)?;
-            let corrupt =
-                |error| Error::data(format!("the checkpoint's log of epochs {name} is corrupt")).detail(error);
-            let found = text.lines().map(|line| serde_json::from_str(line).map_err(corrupt));
-            let found = found.collect::<Result<Vec<Record>>>()?;
+        for name in keeper.names_beside(Beside::Epochs)? {
+            let bytes = keeper.read_beside(Beside::Epochs, &name)?;
+            let found = serde_json::Deserializer::from_slice(&bytes).into_iter().collect::<std::result::Result<_, _>>();
+            let found: Vec<Record> = found.map_err(|error| {
+                let place = keeper.place_beside(Beside::Epochs, &name);
+                Error::data(format!("{place}, the checkpoint's log of epochs, is corrupt"))
+                    .detail(error)
+                    .hint("remove it to go on without: rows that left after the checkpoint may then come out otherwise")
+            })?;
             let of = name.split('-').next().unwrap_or_default();
             if of != generation {
                 generation = of.to_owned();
