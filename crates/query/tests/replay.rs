@@ -227,7 +227,7 @@ fn rows_that_have_left_stay_true_wherever_the_run_dies_between_checkpoints() {
                 let world = World::new(MemorySink::new());
                 assert!(world.run_with(&["a", "b"], &first_life(), epochs, every).is_none());
                 let lost = world.seen();
-                assert!(world.run_with(&["a", "b"], &first_life(), again, every).is_none());
+                assert!(world.run_with(&["a", "b"], &last_life(), again, every).is_none());
                 let progress = world.run_with(&["a", "b"], &last_life(), 1_000, every).expect("it ends");
                 let mut seen = world.seen();
                 seen.sort_unstable();
