@@ -187,12 +187,6 @@ fn second_life() -> Vec<Step> {
     vec![Step::Rows(1, vec![3, 26, 27]), Step::Rows(0, vec![1, 2, 15, 25, 28])]
 }
 
-/// All rows in the order of the first life, and more.
-fn last_life() -> Vec<Step> {
-    let more = [Step::Rows(1, vec![27]), Step::Rows(0, vec![28])];
-    first_life().into_iter().chain(more).collect()
-}
-
 #[test]
 fn epochs_whose_rows_have_left_give_the_same_rows_again() {
     let world = World::new(MemorySink::new());
@@ -223,12 +217,12 @@ fn a_crash_while_epochs_are_carried_out_again_changes_nothing() {
 fn rows_that_have_left_stay_true_wherever_the_run_dies_between_checkpoints() {
     for every in 1..=4 {
         for epochs in 1..=6 {
-            for again in 0..=3 {
+            for again in 0..=1 {
                 let world = World::new(MemorySink::new());
                 assert!(world.run_with(&["a", "b"], &first_life(), epochs, every).is_none());
                 let lost = world.seen();
-                assert!(world.run_with(&["a", "b"], &last_life(), again, every).is_none());
-                let progress = world.run_with(&["a", "b"], &last_life(), 1_000, every).expect("it ends");
+                assert!(world.run_with(&["a", "b"], &second_life(), again, every).is_none());
+                let progress = world.run_with(&["a", "b"], &second_life(), 1_000, every).expect("it ends");
                 let mut seen = world.seen();
                 seen.sort_unstable();
                 seen.dedup();
