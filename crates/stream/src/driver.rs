@@ -176,6 +176,7 @@ impl Driver {
             sinks: outlets.iter().map(|o| SinkProgress { name: o.name.clone(), ..SinkProgress::default() }).collect(),
             ..Progress::default()
         };
+        let epoch = if follow { EpochLength::new() } else { EpochLength::of_blocks(execution.blocks_at_once()) };
         Self {
             execution,
             sources,
@@ -187,7 +188,7 @@ impl Driver {
             published: Arc::new(Mutex::new(progress.clone())),
             progress,
             looked_at: None,
-            epoch: if follow { EpochLength::new() } else { EpochLength::of_blocks() },
+            epoch,
             is_behind: false,
             stop: StopSignal::default(),
             keeper: None,

@@ -27,6 +27,12 @@ pub type Saved = (String, NodeId, Snapshot);
 
 /// A graph at work. All calls come from one thread, in order.
 pub trait Execution: Send {
+    /// How many blocks of a bounded run are given between two closings. One thread has the least to remember where it closes
+    /// after each; several need enough to do between them.
+    fn blocks_at_once(&self) -> usize {
+        1
+    }
+
     /// What follows is another block of rows: whose turn it is takes all of it, so that its order is kept.
     fn next_block(&mut self) {}
 

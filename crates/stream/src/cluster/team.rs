@@ -20,6 +20,9 @@ use crate::operators::Collected;
 use crate::state::Spill;
 use crate::{Customer, GiveOf, Graph, Marks, NodeState, OperatorProgress, Tagged};
 
+/// Blocks of a bounded run's epoch.
+const BLOCKS: usize = 16;
+
 /// A graph carried out by several workers.
 pub struct Team {
     /// A graph that takes no rows: what there is to remember, and where.
@@ -217,6 +220,10 @@ impl Team {
 }
 
 impl Execution for Team {
+    fn blocks_at_once(&self) -> usize {
+        BLOCKS
+    }
+
     fn next_block(&mut self) {
         self.turn += 1;
     }

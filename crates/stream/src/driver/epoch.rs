@@ -13,9 +13,6 @@ const MOST_BYTES: usize = 32 << 20;
 /// Closing may take this share of an epoch, as 1 to so many.
 const CLOSING_SHARE: u32 = 10;
 
-/// Blocks of a bounded run's epoch: enough for several workers to have something to do between two closings.
-const BLOCKS: usize = 16;
-
 /// How long to gather rows before an epoch closes.
 #[derive(Debug)]
 pub(super) struct EpochLength {
@@ -40,9 +37,9 @@ impl EpochLength {
         Self { aim: LEAST, began: None, blocks: None, come: 0, due: false, bytes, most_bytes, unweighed }
     }
 
-    /// A bounded run's: no clock decides.
-    pub(super) fn of_blocks() -> Self {
-        Self { blocks: Some(BLOCKS), most_bytes: usize::MAX, ..Self::new() }
+    /// A bounded run's, of so many blocks: no clock decides.
+    pub(super) fn of_blocks(blocks: usize) -> Self {
+        Self { blocks: Some(blocks), most_bytes: usize::MAX, ..Self::new() }
     }
 
     /// Each reading is an epoch of its own.
