@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use fyke_types::{Clock, InputId, Micros, Reader, Result, Sink, WATERMARK_END, WATERMARK_START};
 use hashbrown::HashMap;
 
-use self::after::Doubtful;
+use self::after::{Doubtful, OnItsWay};
 use self::epoch::EpochLength;
 use self::log::EpochLog;
 use crate::checkpoint::{Keeper, SinkState};
@@ -127,6 +127,10 @@ pub struct Driver {
     noted: Vec<String>,
     /// What live epochs consist of.
     log: EpochLog,
+    /// Whether the next epoch's rows may be read while one ends.
+    reads_on: bool,
+    /// The epoch that ends.
+    closing: Option<OnItsWay>,
 }
 
 /// Makes another driver of the same run; it gets the outlets of the one before, whose other parts are gone.
@@ -149,7 +153,7 @@ impl std::fmt::Debug for Driver {
 impl Driver {
     /// A driver of a graph whose sources are numbered as in `sources`. `follow`: the sources go on when all is read.
     pub fn new(
-        execution: Box<dyn Execution>,
+        mut execution: Box<dyn Execution>,
         sources: Vec<SourceRun>,
         outlets: Vec<Outlet>,
         clock: Arc<dyn Clock>,
@@ -176,6 +180,9 @@ impl Driver {
             sinks: outlets.iter().map(|o| SinkProgress { name: o.name.clone(), ..SinkProgress::default() }).collect(),
             ..Progress::default()
         };
+        // live, and in update mode, results wait for nothing
+        let is_early = execution.pattern().early_every().is_some();
+        let reads_on = !follow && !is_early && execution.blocks_at_once() > 1;
         let epoch = if follow { EpochLength::new() } else { EpochLength::of_blocks(execution.blocks_at_once()) };
         Self {
             execution,
@@ -201,6 +208,8 @@ impl Driver {
             early_due: Micros::MIN,
             noted: Vec::new(),
             log: EpochLog::default(),
+            reads_on,
+            closing: None,
         }
     }
 
@@ -315,6 +324,7 @@ impl Driver {
                 source.marks = Marks::end();
             }
             self.close_epoch()?;
+            self.finish_closing()?;
             self.checkpoint(true)?;
         }
         self.sinks().try_for_each(|(_, _, sink)| sink.finish())?;
@@ -356,22 +366,34 @@ impl Driver {
         Ok(false)
     }
 
+    /// Ends an epoch; its results may come with the end of the next one.
     fn close_epoch(&mut self) -> Result<()> {
+        self.finish_closing()?;
         if self.follow {
             let now = self.log.close(self.progress.epochs + 1, self.clock.as_ref());
             self.sources.iter_mut().for_each(|source| source.marks = source.tracker.marks(Some(now)));
         }
         self.is_behind = false;
         let marks: Vec<Marks> = self.sources.iter().map(|source| source.marks.clone()).collect();
-        let started = Instant::now();
-        let Closing { late_inside, mut late, rows } = self.execution.close_epoch(&marks)?;
-        self.progress.late_inside += late_inside;
+        let began = Instant::now();
+        self.execution.begin_closing(&marks)?;
         self.progress.epochs += 1;
+        self.epoch.is_ending();
+        let doubtful = self.sources.iter_mut().map(|source| std::mem::take(&mut source.doubtful)).collect();
+        self.closing = Some(OnItsWay { marks, began, doubtful });
+        if self.reads_on { Ok(()) } else { self.finish_closing() }
+    }
+
+    /// Takes what the epoch that ends gives.
+    fn finish_closing(&mut self) -> Result<()> {
+        let Some(OnItsWay { marks, began, doubtful }) = self.closing.take() else { return Ok(()) };
+        let Closing { late_inside, mut late, rows } = self.execution.finish_closing()?;
+        self.progress.late_inside += late_inside;
         late.sort_unstable();
         if !late.is_empty() || rows.iter().any(|rows| !rows.is_empty()) {
             self.write_log()?;
         }
-        self.settle_doubtful(&late)?;
+        self.settle_doubtful(doubtful, &late)?;
         if marks.iter().any(|marks| !marks.silent.is_empty()) {
             self.closed_ahead = self.execution.closed_ahead()?;
         }
@@ -387,7 +409,7 @@ impl Driver {
         }
         self.early_if_due(&marks)?;
         self.keep_within_budget()?;
-        if let Some(length) = self.epoch.end(started.elapsed()) {
+        if let Some(length) = self.epoch.has_ended(began.elapsed()) {
             self.progress.epoch_us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
         }
         self.publish()
@@ -416,6 +438,8 @@ impl Driver {
             let mark = source.marks.all;
             source.progress.watermark = (mark > WATERMARK_START && mark < WATERMARK_END).then_some(mark);
             progress.clone_from(&source.progress);
+            // what becomes of them is not known yet
+            progress.read -= source.doubtful.len() as u64;
         }
         self.progress.static_tables = self.static_tables.iter().map(|table| table.progress()).collect();
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.progress);

@@ -48,11 +48,27 @@ pub trait Execution: Send {
     /// The operators'.
     fn feed_doubtful(&mut self, source: usize, row: Tagged, ticket: u64) -> Result<()>;
 
-    /// Ends an epoch: the marks in force, by source.
+    /// Begins to end an epoch: the marks in force, by source. Rows that are fed from now on are the next epoch's; nothing
+    /// else may be asked before [`Execution::finish_closing`].
     ///
     /// # Errors
     /// The operators', and where a worker is lost.
-    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing>;
+    fn begin_closing(&mut self, marks: &[Marks]) -> Result<()>;
+
+    /// What the end of the epoch gave, once it has come.
+    ///
+    /// # Errors
+    /// The operators', and where a worker is lost.
+    fn finish_closing(&mut self) -> Result<Closing>;
+
+    /// Ends an epoch.
+    ///
+    /// # Errors
+    /// The operators', and where a worker is lost.
+    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing> {
+        self.begin_closing(marks)?;
+        self.finish_closing()
+    }
 
     /// Update mode: what changed groups would give if their windows closed now, by outlet.
     ///
@@ -114,12 +130,13 @@ pub struct Alone {
     graph: Graph,
     outlets: Vec<Collected>,
     late: Vec<u64>,
+    closing: Closing,
 }
 
 impl Alone {
     /// `outlets` are what the graph collects its results in.
     pub fn new(graph: Graph, outlets: Vec<Collected>) -> Self {
-        Self { graph, outlets, late: Vec::new() }
+        Self { graph, outlets, late: Vec::new(), closing: Closing::default() }
     }
 }
 
@@ -135,10 +152,15 @@ impl Execution for Alone {
         Ok(())
     }
 
-    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing> {
+    fn begin_closing(&mut self, marks: &[Marks]) -> Result<()> {
         let late_inside = self.graph.close_epoch(marks)?;
         let rows = self.outlets.iter().map(Collected::take).collect();
-        Ok(Closing { late_inside, late: std::mem::take(&mut self.late), rows })
+        self.closing = Closing { late_inside, late: std::mem::take(&mut self.late), rows };
+        Ok(())
+    }
+
+    fn finish_closing(&mut self) -> Result<Closing> {
+        Ok(std::mem::take(&mut self.closing))
     }
 
     fn early(&mut self) -> Result<Vec<EarlyRows>> {

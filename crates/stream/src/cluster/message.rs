@@ -26,12 +26,8 @@ pub(crate) enum Origin {
 pub(crate) enum Order {
     /// Rows of a source, from the coordinator.
     Rows { source: usize, rows: Tagged, origin: Origin },
-    /// Rows for an operator, from another worker.
-    Parcel { node: usize, port: usize, rows: Tagged, origin: Origin },
-    /// Groups for an operator that another worker has gathered in this epoch.
-    Groups { node: usize, place: Place, states: RecordBatch },
-    /// Another worker has no more rows for this port in this epoch; its marks there.
-    Through { node: usize, port: usize, marks: Marks },
+    /// For an operator, from another worker, in the epoch that follows so many.
+    FromPeer { epoch: u64, node: usize, what: FromPeer },
     /// The epoch ends with these marks, by source.
     Close(Arc<[Marks]>),
     /// Asks whether the worker still takes orders.
@@ -51,6 +47,17 @@ pub(crate) enum Order {
     KeepWithin { budget: usize, spill: Arc<Spill> },
     /// Ends the worker.
     Stop,
+}
+
+/// From one worker to another.
+#[derive(Debug)]
+pub(crate) enum FromPeer {
+    /// Rows.
+    Rows { port: usize, rows: Tagged, origin: Origin },
+    /// Groups that it has gathered in this epoch.
+    Groups { place: Place, states: RecordBatch },
+    /// It has no more rows for this port in this epoch; its marks there.
+    Through { port: usize, marks: Marks },
 }
 
 /// To the coordinator.

@@ -237,9 +237,12 @@ impl Execution for Team {
         self.give_rows(source, row, Origin::Doubtful(ticket))
     }
 
-    fn close_epoch(&mut self, marks: &[Marks]) -> Result<Closing> {
+    fn begin_closing(&mut self, marks: &[Marks]) -> Result<()> {
         let marks: Arc<[Marks]> = marks.into();
-        self.tell_all(|| Order::Close(Arc::clone(&marks)))?;
+        self.tell_all(|| Order::Close(Arc::clone(&marks)))
+    }
+
+    fn finish_closing(&mut self) -> Result<Closing> {
         let mut closing = Closing { rows: vec![Vec::new(); self.outlets], ..Closing::default() };
         self.answers(|_, answer| {
             let Answer::Closed { late, late_inside, rows } = answer else { return Err(unexpected()) };

@@ -12,7 +12,7 @@ use fyke_types::{Error, Kind, Micros, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Answer, Order, Origin};
+use super::message::{Answer, FromPeer, Order, Origin};
 use crate::{Customer, Marks, Memo, NodeId, OperatorProgress, Piece, Place, Snapshot, Tagged};
 
 /// No letter is longer: a corrupt or hostile length must not take the memory.
@@ -84,20 +84,10 @@ enum Head {
         customer: Customer,
         origin: Origin,
     },
-    Parcel {
+    FromPeer {
+        epoch: u64,
         node: usize,
-        port: usize,
-        customer: Customer,
-        origin: Origin,
-    },
-    Groups {
-        node: usize,
-        place: Place,
-    },
-    Through {
-        node: usize,
-        port: usize,
-        marks: MarksHead,
+        what: FromPeerHead,
     },
     Close(Vec<MarksHead>),
     Ask(u64),
@@ -132,6 +122,13 @@ enum Head {
     Start(Start),
     Beat,
     End,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum FromPeerHead {
+    Rows { port: usize, customer: Customer, origin: Origin },
+    Groups { place: Place },
+    Through { port: usize, marks: MarksHead },
 }
 
 /// Writes a frame: a length of four bytes, then so many bytes.
@@ -224,11 +221,16 @@ fn order_apart(order: Order) -> (Head, Vec<RecordBatch>) {
         Order::Rows { source, rows, origin } => {
             (Head::Rows { source, customer: rows.customer, origin }, vec![rows.batch])
         }
-        Order::Parcel { node, port, rows, origin } => {
-            (Head::Parcel { node, port, customer: rows.customer, origin }, vec![rows.batch])
+        Order::FromPeer { epoch, node, what } => {
+            let (what, batch) = match what {
+                FromPeer::Rows { port, rows: Tagged { customer, batch }, origin } => {
+                    (FromPeerHead::Rows { port, customer, origin }, Some(batch))
+                }
+                FromPeer::Groups { place, states } => (FromPeerHead::Groups { place }, Some(states)),
+                FromPeer::Through { port, marks } => (FromPeerHead::Through { port, marks: marks_apart(&marks) }, None),
+            };
+            (Head::FromPeer { epoch, node, what }, batch.into_iter().collect())
         }
-        Order::Groups { node, place, states } => (Head::Groups { node, place }, vec![states]),
-        Order::Through { node, port, marks } => (Head::Through { node, port, marks: marks_apart(&marks) }, Vec::new()),
         Order::Close(marks) => (Head::Close(marks.iter().map(marks_apart).collect()), Vec::new()),
         Order::Ask(number) => (Head::Ask(number), Vec::new()),
         Order::Ahead => (Head::AskAhead, Vec::new()),
@@ -275,11 +277,16 @@ fn put_together(worker: usize, head: Head, batches: Vec<RecordBatch>) -> Result<
         Head::Rows { source, customer, origin } => {
             order(Order::Rows { source, rows: Tagged { customer, batch: next()? }, origin })
         }
-        Head::Parcel { node, port, customer, origin } => {
-            order(Order::Parcel { node, port, rows: Tagged { customer, batch: next()? }, origin })
+        Head::FromPeer { epoch, node, what } => {
+            let what = match what {
+                FromPeerHead::Rows { port, customer, origin } => {
+                    FromPeer::Rows { port, rows: Tagged { customer, batch: next()? }, origin }
+                }
+                FromPeerHead::Groups { place } => FromPeer::Groups { place, states: next()? },
+                FromPeerHead::Through { port, marks } => FromPeer::Through { port, marks: marks_of(marks) },
+            };
+            order(Order::FromPeer { epoch, node, what })
         }
-        Head::Groups { node, place } => order(Order::Groups { node, place, states: next()? }),
-        Head::Through { node, port, marks } => order(Order::Through { node, port, marks: marks_of(marks) }),
         Head::Close(marks) => order(Order::Close(marks.into_iter().map(marks_of).collect())),
         Head::Ask(number) => order(Order::Ask(number)),
         Head::AskAhead => order(Order::Ahead),
@@ -395,10 +402,10 @@ mod tests {
         );
         for batch in [batch(vec![1, 2, 3]), empty.expect("a batch")] {
             let rows = Tagged { customer: Customer(3), batch: batch.clone() };
-            let letter = over(Letter::Order(9, Order::Parcel { node: 4, port: 1, rows, origin: Origin::Doubtful(5) }));
-            let Letter::Order(9, Order::Parcel { node: 4, port: 1, rows, origin: Origin::Doubtful(5) }) = letter else {
-                panic!("{letter:?}")
-            };
+            let what = FromPeer::Rows { port: 1, rows, origin: Origin::Doubtful(5) };
+            let letter = over(Letter::Order(9, Order::FromPeer { epoch: 7, node: 4, what }));
+            let Letter::Order(9, Order::FromPeer { epoch: 7, node: 4, what }) = letter else { panic!("{letter:?}") };
+            let FromPeer::Rows { port: 1, rows, origin: Origin::Doubtful(5) } = what else { panic!("{what:?}") };
             assert_eq!((rows.customer, rows.batch), (Customer(3), batch));
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! An epoch ends operator by operator, in the order of the graph. An operator whose rows come from everywhere waits
 //! until each of the others has said that nothing more comes to it in this epoch; until then it goes on taking rows.
-//! All walk in the same order, so that nobody waits for ever. No order makes a worker wait: one that has to wait for
+//! All walk in the same order, so that nobody waits for ever. What is of the next epoch is kept until this one has ended:
+//! the coordinator, and workers that are through, may be an epoch ahead. No order makes a worker wait: one that has to wait for
 //! others remembers where it stands and goes on with the next order, so that it can be carried by a thread of its own
 //! or, order by order, by a test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -14,7 +15,7 @@ use std::time::Instant;
 
 use fyke_types::{Error, Result};
 
-use super::message::{Answer, Order, Origin, Post, Reply};
+use super::message::{Answer, FromPeer, Order, Origin, Post, Reply};
 use super::slots::{Parcel, Router};
 use crate::graph::From;
 use crate::operators::Collected;
@@ -39,6 +40,10 @@ pub(crate) struct Worker {
     through: HashMap<(usize, usize), Vec<Marks>, foldhash::fast::FixedState>,
     /// The epoch that is about to end.
     closing: Option<Closing>,
+    /// How many epochs have ended.
+    ended: u64,
+    /// What came for the epoch behind this one.
+    later: VecDeque<Order>,
     /// Another worker, or the coordinator, can't be reached.
     has_lost: bool,
 }
@@ -69,7 +74,7 @@ impl Worker {
     ) -> Self {
         graph.route_by(Router::new(me, peers.len()));
         let sources = graph.sources();
-        let (late, late_inside, through, closing, spill, weighed_at) = Default::default();
+        let (late, late_inside, through, closing, spill, weighed_at, ended, later) = Default::default();
         Self {
             me,
             graph,
@@ -83,6 +88,8 @@ impl Worker {
             weighed_at,
             through,
             closing,
+            ended,
+            later,
             has_lost: false,
         }
     }
@@ -122,22 +129,48 @@ impl Worker {
     }
 
     fn carry_out(&mut self, order: Order) -> Result<Then> {
+        if self.is_early(&order) {
+            self.later.push_back(order);
+            return Ok(Then::GoOn);
+        }
+        let ended = self.ended;
+        let then = self.carry_out_now(order)?;
+        if self.ended > ended {
+            for order in std::mem::take(&mut self.later) {
+                self.carry_out(order)?;
+            }
+        }
+        Ok(then)
+    }
+
+    /// Whether an order is of the epoch behind this one.
+    fn is_early(&self, order: &Order) -> bool {
+        match order {
+            Order::Rows { .. } | Order::Close(_) => self.closing.is_some(),
+            Order::FromPeer { epoch, .. } => *epoch > self.ended,
+            _ => false,
+        }
+    }
+
+    fn carry_out_now(&mut self, order: Order) -> Result<Then> {
         match order {
             Order::Rows { source, rows, origin } => {
                 let late = self.graph.feed(source, &rows)?;
                 self.note_late(origin, late);
                 self.send_parcels(origin)?;
             }
-            Order::Parcel { node, port, rows, origin } => {
-                let late = self.graph.deliver(node, port, rows)?;
-                self.note_late(origin, late);
-                self.send_parcels(origin)?;
-            }
-            Order::Groups { node, place, states } => self.graph.arrive(node, place, &states)?,
-            Order::Through { node, port, marks } => {
-                self.through.entry((node, port)).or_default().push(marks);
-                self.go_on_closing()?;
-            }
+            Order::FromPeer { node, what, .. } => match what {
+                FromPeer::Rows { port, rows, origin } => {
+                    let late = self.graph.deliver(node, port, rows)?;
+                    self.note_late(origin, late);
+                    self.send_parcels(origin)?;
+                }
+                FromPeer::Groups { place, states } => self.graph.arrive(node, place, &states)?,
+                FromPeer::Through { port, marks } => {
+                    self.through.entry((node, port)).or_default().push(marks);
+                    self.go_on_closing()?;
+                }
+            },
             Order::Close(sources) => self.begin_closing(sources)?,
             Order::Ask(number) => self.reply(Answer::Here(number))?,
             Order::Ahead => self.reply(Answer::Ahead(self.graph.closed_ahead_by_node()))?,
@@ -154,7 +187,8 @@ impl Worker {
         Ok(Then::GoOn)
     }
 
-    fn tell(&mut self, worker: usize, order: Order) -> Result<()> {
+    fn tell(&mut self, worker: usize, node: usize, what: FromPeer) -> Result<()> {
+        let order = Order::FromPeer { epoch: self.ended, node, what };
         let Some(peer) = self.peers.get(worker) else {
             return Err(Error::internal(format!("there is no worker {worker}")));
         };
@@ -176,7 +210,7 @@ impl Worker {
 
     fn send_parcels(&mut self, origin: Origin) -> Result<()> {
         for Parcel { to, node, port, rows } in self.graph.take_parcels() {
-            self.tell(to, Order::Parcel { node, port, rows, origin })?;
+            self.tell(to, node, FromPeer::Rows { port, rows, origin })?;
         }
         Ok(())
     }
@@ -226,6 +260,7 @@ impl Worker {
     fn end_closing(&mut self) -> Result<()> {
         let rows = self.outlets.iter().map(Collected::take).collect();
         let (late, late_inside) = (std::mem::take(&mut self.late), std::mem::take(&mut self.late_inside));
+        self.ended += 1;
         self.reply(Answer::Closed { late, late_inside, rows })?;
         if let Some((spill, budget)) = &self.spill
             && self.weighed_at.is_none_or(|at| at.elapsed() >= WEIGH)
@@ -240,11 +275,11 @@ impl Worker {
     fn say_through(&mut self, from: From, marks: &Marks) -> Result<()> {
         for (node, port) in self.graph.routed_behind(from) {
             for (to, place, states) in self.graph.leave(node)? {
-                self.tell(to, Order::Groups { node, place, states })?;
+                self.tell(to, node, FromPeer::Groups { place, states })?;
             }
             let me = self.me;
             for peer in (0..self.peers.len()).filter(|peer| *peer != me) {
-                self.tell(peer, Order::Through { node, port, marks: marks.clone() })?;
+                self.tell(peer, node, FromPeer::Through { port, marks: marks.clone() })?;
             }
         }
         Ok(())

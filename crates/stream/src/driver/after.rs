@@ -6,6 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use fyke_types::{Micros, Result};
 
 use super::Driver;
+use crate::Marks;
 use crate::state::WEIGH;
 
 /// A row behind the mark: whether it was late is known when its epoch has closed.
@@ -15,6 +16,15 @@ pub(super) struct Doubtful {
     pub(super) behind: Micros,
 }
 
+/// An epoch that ends while the next one's rows may be read already.
+pub(super) struct OnItsWay {
+    /// By source.
+    pub(super) marks: Vec<Marks>,
+    pub(super) began: Instant,
+    /// By source, its rows behind the mark.
+    pub(super) doubtful: Vec<Vec<Doubtful>>,
+}
+
 /// Names a row behind the mark within its epoch.
 pub(super) fn ticket(source: usize, number: usize) -> u64 {
     ((source as u64) << 48) | number as u64
@@ -22,9 +32,9 @@ pub(super) fn ticket(source: usize, number: usize) -> u64 {
 
 impl Driver {
     /// Counts the epoch's rows behind the mark as late or used; `late` are the tickets of the late ones, ascending.
-    pub(super) fn settle_doubtful(&mut self, late: &[u64]) -> Result<()> {
-        for (at, source) in self.sources.iter_mut().enumerate() {
-            for (number, Doubtful { row, behind }) in source.doubtful.drain(..).enumerate() {
+    pub(super) fn settle_doubtful(&mut self, doubtful: Vec<Vec<Doubtful>>, late: &[u64]) -> Result<()> {
+        for (at, (source, doubtful)) in self.sources.iter_mut().zip(doubtful).enumerate() {
+            for (number, Doubtful { row, behind }) in doubtful.into_iter().enumerate() {
                 if late.binary_search(&ticket(at, number)).is_err() {
                     source.progress.used += 1;
                     continue;

@@ -18,6 +18,8 @@ const CLOSING_SHARE: u32 = 10;
 pub(super) struct EpochLength {
     aim: Duration,
     began: Option<Instant>,
+    /// Of the epoch that ends: when it began.
+    ending: Option<Instant>,
     /// Where no clock decides: how many blocks, of which so many have come.
     blocks: Option<usize>,
     come: usize,
@@ -34,7 +36,7 @@ pub(super) struct EpochLength {
 impl EpochLength {
     pub(super) fn new() -> Self {
         let (bytes, unweighed, most_bytes) = (0, 0, MOST_BYTES);
-        Self { aim: LEAST, began: None, blocks: None, come: 0, due: false, bytes, most_bytes, unweighed }
+        Self { aim: LEAST, began: None, ending: None, blocks: None, come: 0, due: false, bytes, most_bytes, unweighed }
     }
 
     /// A bounded run's, of so many blocks: no clock decides.
@@ -90,10 +92,15 @@ impl EpochLength {
         is_long || self.bytes >= self.most_bytes
     }
 
-    /// The epoch has closed, which took `closing` of it. Gives its length from its first rows, if it had any.
-    pub(super) fn end(&mut self, closing: Duration) -> Option<Duration> {
+    /// What comes now is the next epoch's.
+    pub(super) fn is_ending(&mut self) {
         (self.come, self.bytes, self.due) = (0, 0, false);
-        let length = self.began.take()?.elapsed();
+        self.ending = self.began.take();
+    }
+
+    /// The epoch has closed, which took `closing` of it. Gives its length from its first rows, if it had any.
+    pub(super) fn has_ended(&mut self, closing: Duration) -> Option<Duration> {
+        let length = self.ending.take()?.elapsed();
         self.aim = next(self.aim, closing);
         Some(length)
     }
@@ -135,7 +142,7 @@ mod tests {
         assert!(!epoch.is_over());
         epoch.take(1);
         assert!(epoch.is_over());
-        epoch.end(MS);
+        epoch.is_ending();
         assert!(!epoch.is_over());
         epoch.keep_to(800);
         epoch.take(99);

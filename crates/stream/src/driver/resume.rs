@@ -142,6 +142,7 @@ impl Driver {
     /// Prepares what the sinks have and begins a checkpoint that says so. It becomes durable while the next epochs run.
     pub(super) fn begin_checkpoint(&mut self, complete: bool) -> Result<()> {
         let Some(number) = self.keeper.as_ref().map(|keeper| keeper.next_number()) else { return Ok(()) };
+        self.finish_closing()?;
         let mut sinks = Vec::new();
         for (name, rows, sink) in self.sinks() {
             let prepared = sink.prepare(number, complete)?;

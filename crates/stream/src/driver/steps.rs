@@ -24,7 +24,8 @@ impl Driver {
         for at in 0..self.sources.len() {
             while !self.sources[at].ended && self.read(at, Duration::ZERO)? {}
         }
-        self.close_epoch()
+        self.close_epoch()?;
+        self.finish_closing()
     }
 
     /// Moves a table's watermarks, of all its customers, to `to`, where they are behind it; closes an epoch.
@@ -45,7 +46,8 @@ impl Driver {
             return Err(Error::usage(format!("the query reads no table '{table}'"))
                 .hint(format!("it reads {}", names.join(", "))));
         }
-        self.close_epoch()
+        self.close_epoch()?;
+        self.finish_closing()
     }
 
     /// Writes a checkpoint now, if this run has any.
